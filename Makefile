@@ -1,0 +1,131 @@
+# The targets a person needs are in `make help`. Pattern rules only: a new tracer is a new file in bpf/, and
+# no line here.
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+# podman and CRI-O look there whatever our prefix is.
+HOOKSDIR   ?= /usr/share/containers/oci/hooks.d
+BPF_OUT    ?= build/bpf
+CARGO      ?= cargo
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+
+# What libbpf's headers call this architecture.
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/; s/riscv64/riscv/; s/ppc64le/powerpc/; s/s390x/s390/')
+
+BPF_CLANG   ?= clang
+BPF_STRIP   ?= llvm-strip
+BPF_FLAGS   := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror -I bpf
+BPF_HEADERS := $(wildcard bpf/*.h)
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(BPF_OUT)/%.bpf.o,$(wildcard bpf/*.bpf.c))
+
+BINARIES := remora remora-hook remora-runtime
+HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
+AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help deps bpf build demo test bench check fmt clippy deny install uninstall clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+deps: ## install what building and testing need, as far as it is missing
+	@tests/deps
+
+bpf: $(BPF_OBJECTS) ## compile the tracers into BPF_OUT (build/bpf)
+
+define compile_bpf
+@mkdir -p $(@D)
+$(BPF_CLANG) $(BPF_FLAGS) -c $< -o $@
+@$(BPF_STRIP) -g $@
+endef
+
+# -g first for the BTF, then without the DWARF that came with it.
+$(BPF_OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
+	$(compile_bpf)
+
+# Tracers from outside of bpf/: `make examples/NAME.bpf.o`.
+%.bpf.o: %.bpf.c $(BPF_HEADERS)
+	$(compile_bpf)
+
+build: ## static release binaries into build/
+	@tests/deps --check build
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(HOST) -p remora -p remora-hook
+	@mkdir -p build
+	@for binary in $(BINARIES); do cp $(TARGET_DIR)/$(HOST)/release/$$binary build/$$binary.new && mv build/$$binary.new build/$$binary; done
+
+demo: ## trace a real podman container from its first exec on
+	@$(MAKE) deps
+	@$(MAKE) build
+	$(AS_ROOT) tests/demo
+
+test: ## unit tests, then real runtimes and real kernels (as root)
+	@$(MAKE) deps
+	@$(MAKE) build
+	$(CARGO) test --locked --workspace
+	$(AS_ROOT) tests/run
+
+bench: ## costs against the budgets, side by side (as root)
+	@$(MAKE) deps
+	@$(MAKE) build
+	$(AS_ROOT) tests/bench
+
+check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny:
+	@tests/deny
+
+# Replaced by rename: a binary that is missing for a moment fails every container that starts in that moment.
+define put
+install -D -m $(1) $(2) $(DESTDIR)$(3).new
+mv -f $(DESTDIR)$(3).new $(DESTDIR)$(3)
+endef
+
+# A file that names our binaries, with the path at which they are installed.
+define put_text
+install -d $(dir $(DESTDIR)$(2))
+sed 's|/usr/local/bin/|$(PREFIX)/bin/|g' $(1) > $(DESTDIR)$(2).new
+chmod 644 $(DESTDIR)$(2).new
+mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
+endef
+
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
+# Whether there is a systemd to tell, which an image or package being built has not.
+LIVE   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
+
+install: ## put binaries, units and hook configuration in place (DESTDIR, PREFIX, HOOKSDIR)
+	@test -x build/remora || { echo "build/remora is missing: run make build first" >&2; exit 1; }
+	$(foreach binary,$(BINARIES),$(call put,755,build/$(binary),$(PREFIX)/bin/$(binary))$(newline))
+	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/remora $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d
+	test -e $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml || install -m 644 examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml
+	$(foreach unit,$(UNITS),$(call put_text,systemd/$(unit),$(PREFIX)/lib/systemd/system/$(unit))$(newline))
+	$(call put,644,systemd/remora.sysusers,$(PREFIX)/lib/sysusers.d/remora.conf)
+	$(call put,644,systemd/remora.tmpfiles,$(PREFIX)/lib/tmpfiles.d/remora.conf)
+	$(if $(LIVE),systemd/activate)
+	$(call put_text,runtime-configs/podman/remora.json,$(HOOKSDIR)/remora.json)
+
+uninstall: ## take away configuration first, the binaries last; logs and ledgers stay
+	@systemd/unused "$(DESTDIR)" "$(PREFIX)"
+	rm -f $(DESTDIR)$(HOOKSDIR)/remora.json
+	$(if $(LIVE),systemd/deactivate)
+	$(if $(DESTDIR),,-$(PREFIX)/bin/remora reset)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS))
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/remora.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/remora.conf
+	$(if $(LIVE),systemctl daemon-reload)
+	if cmp -s examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; then rm $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; fi
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d $(DESTDIR)$(SYSCONFDIR)/remora
+	rm -f $(foreach binary,remora remora-runtime remora-hook,$(DESTDIR)$(PREFIX)/bin/$(binary))
+
+clean: ## remove what was built
+	rm -rf build $(TARGET_DIR)
+
+define newline
+
+
+endef

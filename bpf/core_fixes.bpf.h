@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Kernel drift: one function each, citing the change it bridges. Included by remora.bpf.h. */
+#ifndef __REMORA_CORE_FIXES_H
+#define __REMORA_CORE_FIXES_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct sock_cgroup_data___o {
+	u64 val;
+};
+#pragma clang attribute pop
+
+/*
+ * Until 8520e224f547 ("bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode", v5.15) the pointer shared
+ * one word with net_cls and net_prio: bit 0 says that the word holds those, bit 1 is a reference flag.
+ */
+static __always_inline u64 remora_sock_cgroup(const struct sock *sk)
+{
+	const struct sock_cgroup_data___o *old = (const void *)&sk->sk_cgrp_data;
+	struct cgroup *cgrp;
+	u64 word;
+
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return sk->sk_cgrp_data.cgroup->kn->id;
+	bpf_core_read(&word, sizeof(word), &old->val);
+	if (word & 1)
+		return 0;
+	cgrp = (struct cgroup *)(word & ~3ULL);
+	return BPF_CORE_READ(cgrp, kn, id);
+}
+
+/* bpf_get_current_task_btf() came with 3ca1032ab7ab ("bpf: Add bpf_get_current_task_btf helper", v5.11). */
+static __always_inline u64 remora_current_cgroup(void)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		return ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn->id;
+	return bpf_get_current_cgroup_id();
+}
+
+#endif

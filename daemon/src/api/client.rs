@@ -1,0 +1,43 @@
+//! The command line's side of the API.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, body::Bytes, body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// Sends a GET and returns the body, to be read as it comes.
+pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
+    let stream = UnixStream::connect(socket).await.with_context(|| {
+        format!(
+            "failed to reach the daemon at {}: is it running, and may you open the socket?",
+            socket.display()
+        )
+    })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get(target).header("host", "remora").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await.with_context(|| format!("failed to get {target}"))?;
+    let status = response.status();
+    let body = response.into_body();
+    if status.is_success() {
+        return Ok(body);
+    }
+    let text = body.collect().await?.to_bytes();
+    let problem: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+    let detail = problem.as_ref().and_then(|p| p["detail"].as_str()).unwrap_or("no details").to_owned();
+    bail!("failed to get {target}: {status}: {detail}");
+}
+
+pub async fn json<T: serde::de::DeserializeOwned>(socket: &Path, target: &str) -> anyhow::Result<T> {
+    let body = get(socket, target).await?.collect().await?.to_bytes();
+    serde_json::from_slice(&body).with_context(|| format!("failed to read the daemon's answer to {target}"))
+}
+
+/// For a query's value.
+pub fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

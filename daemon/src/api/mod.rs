@@ -1,0 +1,118 @@
+//! HTTP over a Unix socket. Whoever may open the socket may read; nothing here changes anything.
+
+pub mod client;
+mod events;
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio::net::UnixListener;
+
+use crate::event::Hub;
+use crate::metrics::{self, Gauges};
+use crate::registry::Handle;
+use crate::scope::abi::{Container, Reader};
+use crate::scope::mapped::Mapped;
+
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub registry: Handle,
+    pub hub: Hub,
+    pub kept: Arc<Mapped<Reader>>,
+    pub places: Arc<Mapped<Container>>,
+    pub ring_bytes: u32,
+}
+
+/// Serves until the future is dropped.
+pub async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
+    axum::serve(listener, router(api)).await
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/v1/version", get(version))
+        .route("/v1/containers", get(containers))
+        .route("/v1/containers/{id}", get(container))
+        .route("/v1/tracers", get(tracers))
+        .route("/v1/tracers/{name}", get(tracer))
+        .route("/v1/events", get(events::stream))
+        .route("/metrics", get(scrape))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "no such resource"))
+        .with_state(api)
+}
+
+/// RFC 9457.
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
+        "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+async fn version(State(api): State<Api>) -> impl IntoResponse {
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "epoch": api.kept[0].epoch.load(Relaxed),
+        "newest_cursor": api.hub.newest(),
+        "oldest_cursor": api.hub.oldest(),
+    }))
+}
+
+async fn containers(State(api): State<Api>) -> impl IntoResponse {
+    Json(api.registry.list().await)
+}
+
+/// By id, a unique beginning of one, or a name; the newest of several generations.
+async fn container(State(api): State<Api>, Path(wanted): Path<String>) -> Response {
+    let mut all = api.registry.list().await;
+    all.retain(|c| c.id == wanted || c.name == wanted || wanted.len() >= 4 && c.id.starts_with(&wanted));
+    all.sort_by(|a, b| {
+        (a.state == "ended", &b.ledger.observed_from).cmp(&(b.state == "ended", &a.ledger.observed_from))
+    });
+    match all.into_iter().next() {
+        Some(view) => Json(view).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("no container {wanted}")),
+    }
+}
+
+async fn tracers(State(api): State<Api>) -> impl IntoResponse {
+    Json(api.registry.tracers().await)
+}
+
+async fn tracer(State(api): State<Api>, Path(name): Path<String>) -> Response {
+    match api.registry.tracers().await.into_iter().find(|t| t.description.name == name) {
+        Some(view) => Json(view).into_response(),
+        None => problem(StatusCode::NOT_FOUND, &format!("no tracer {name}")),
+    }
+}
+
+async fn scrape(State(api): State<Api>) -> Response {
+    let Some(survey) = api.registry.survey().await else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
+    };
+    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &api.gauges())).await;
+    let text = text.unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+impl Api {
+    fn gauges(&self) -> Gauges {
+        let (history_bytes, history_limit) = self.hub.usage();
+        // Bytes the containers have put in and not got back yet.
+        let held = |c: &Container| c.produced.load(Relaxed).saturating_sub(c.released.load(Relaxed));
+        Gauges {
+            history_bytes,
+            history_limit,
+            ring_bytes: self.ring_bytes,
+            ring_used: self.places.iter().map(held).sum(),
+            unattributed: self.kept[0].unattributed.load(Relaxed),
+        }
+    }
+}

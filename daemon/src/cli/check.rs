@@ -1,0 +1,121 @@
+//! `remora check`: configuration, host, and the linter of tracers.
+
+use std::{collections::HashMap, path::PathBuf, process::ExitCode};
+
+use super::tracers;
+use crate::config::Config;
+use crate::host::{cgroup::CgroupRoot, prerequisites};
+use crate::scope::Scope;
+use crate::tracer::links::{Attach, Held};
+use crate::tracer::load::{Instance, Loaded};
+use crate::tracer::{Description, ObjectFile};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// BPF objects to load, attach and describe; without any, configuration and host are checked.
+    objects: Vec<PathBuf>,
+    /// Also refuse what lacks a help text.
+    #[arg(long)]
+    strict: bool,
+    /// Describe in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
+    let config = config()?;
+    if args.objects.is_empty() {
+        return Ok(host(&config));
+    }
+    let mut failed = false;
+    for path in &args.objects {
+        let checked = ObjectFile::read(path).map_err(Into::into).and_then(|file| object(&file, args.strict));
+        match checked {
+            Ok(loaded) if args.json => {
+                let chosen: Vec<&String> = loaded.chosen.iter().map(|(n, _)| n).collect();
+                let mut value = serde_json::to_value(&*loaded.description)?;
+                value["chosen"] = serde_json::json!(chosen);
+                value["refused"] = serde_json::json!(loaded.refused);
+                println!("{value}");
+            }
+            Ok(loaded) => {
+                tracers::describe(&serde_json::to_value(&*loaded.description)?)?;
+                for (program, _) in &loaded.chosen {
+                    println!("program {program}: loaded and attached");
+                }
+                for (program, why) in &loaded.refused {
+                    println!("program {program}: refused by this kernel: {why}");
+                }
+            }
+            Err(e) => {
+                failed = true;
+                eprintln!("{}: {e:#}", path.display());
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn host(config: &Config) -> ExitCode {
+    let findings = prerequisites::check(config);
+    for f in &findings {
+        let mark = match (f.ok, f.required) {
+            (true, _) => "ok",
+            (false, true) => "MISSING",
+            (false, false) => "note",
+        };
+        println!(
+            "{mark:8} {}: {}{}",
+            f.name,
+            f.detail,
+            if f.ok { String::new() } else { format!("; {}", f.advice) }
+        );
+    }
+    if findings.iter().any(|f| f.required && !f.ok) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Opens, loads and attaches on maps of its own; nothing is left.
+fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
+    let mut scope = Scope::open(16, 64, 64 << 10, None)?;
+    scope.attach()?;
+    let instance = Instance { bit: 0, number: 1, params: HashMap::new() };
+    let loaded = Loaded::load(file, &scope.shared, instance, None)?;
+    if strict {
+        lint(&loaded.description)?;
+    }
+    let own = Scratch::new()?;
+    let mut held = Vec::new();
+    for (program, attach) in &loaded.chosen {
+        let cgroup = (*attach == Attach::Cgroup).then_some(own.0.as_path());
+        held.push(Held::new(&loaded.object, program, cgroup, None).map_err(anyhow::Error::msg)?);
+    }
+    Ok(loaded)
+}
+
+/// An empty cgroup to attach to.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let path = CgroupRoot::discover()?.path().join(format!("remora-check-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+fn lint(d: &Description) -> anyhow::Result<()> {
+    let fields = d.events.iter().flat_map(|e| e.fields.iter().map(|f| (&f.name, &f.help)));
+    let events = d.events.iter().map(|e| (&e.name, &e.help));
+    let metrics = d.metrics.iter().map(|m| (&m.name, &m.help));
+    let params = d.params.iter().map(|p| (&p.name, &p.help));
+    let all = fields.chain(events).chain(metrics).chain(params).chain([(&d.name, &d.help)]);
+    let bare: Vec<&str> = all.filter(|(_, help)| help.is_empty()).map(|(name, _)| name.as_str()).collect();
+    anyhow::ensure!(bare.is_empty(), "without help text: {}", bare.join(", "));
+    Ok(())
+}

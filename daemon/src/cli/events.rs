@@ -1,0 +1,232 @@
+//! `remora events`
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::{Format, table};
+use crate::api::client;
+use crate::decode::text::printable;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  remora events --container web\n  remora events --replay --tracer exec --format csv\n  remora events --where exit.code!=0"
+)]
+pub struct Args {
+    /// Begin with the recent past; without --follow, end with it.
+    #[arg(long)]
+    replay: bool,
+    /// Go on with what is to come, also when the daemon restarts.
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin behind this cursor.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<u64>,
+    /// Id, beginning of an id, or name.
+    #[arg(long)]
+    container: Option<String>,
+    /// Comma list of tracers.
+    #[arg(long, value_name = "LIST")]
+    tracer: Option<String>,
+    /// Comma list of events.
+    #[arg(long, value_name = "LIST")]
+    event: Option<String>,
+    /// Comma list of path=value, path!=value, path^=beginning; all must hold.
+    #[arg(long = "where", value_name = "CONDITIONS")]
+    conditions: Option<String>,
+    /// End after this many events.
+    #[arg(short = 'n', long, value_name = "N")]
+    count: Option<u64>,
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub async fn run(mut args: Args, socket: PathBuf) -> anyhow::Result<()> {
+    let follow = args.follow || !args.replay;
+    let columns = if args.format == Format::Csv { columns(&socket).await? } else { Vec::new() };
+    let mut printer = Printer { format: args.format, columns, left: args.count, last: args.after };
+    printer.head()?;
+    loop {
+        let result = pass(&args, follow, &socket, &mut printer).await;
+        if printer.left == Some(0) || !follow {
+            return result;
+        }
+        if printer.last.is_none() {
+            // Nothing seen yet: there is no place to go on from.
+            result?;
+        }
+        // The daemon restarts: go on behind the last event as soon as it is back.
+        args.after = printer.last.or(args.after);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn pass(args: &Args, follow: bool, socket: &Path, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut body = client::get(socket, &target(args, follow)).await?;
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.context("the daemon ended the stream")?.into_data() else { continue };
+        rest.extend_from_slice(&data);
+        let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        for line in rest[..whole].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            printer.line(line)?;
+            if printer.left == Some(0) {
+                return Ok(());
+            }
+        }
+        rest.drain(..whole);
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn target(args: &Args, follow: bool) -> String {
+    let mut target = format!("/v1/events?replay={}&follow={follow}", args.replay);
+    if let Some(after) = args.after {
+        target += &format!("&after={after}");
+    }
+    let texts = [
+        ("container", &args.container),
+        ("tracer", &args.tracer),
+        ("event", &args.event),
+        ("where", &args.conditions),
+    ];
+    for (key, value) in texts {
+        if let Some(value) = value {
+            target += &format!("&{key}={}", client::encode(value));
+        }
+    }
+    target
+}
+
+/// All paths that an event may have, so that one head fits every line.
+async fn columns(socket: &Path) -> anyhow::Result<Vec<String>> {
+    let tracers: Vec<Value> = client::json(socket, "/v1/tracers").await?;
+    let common = [
+        "time",
+        "event.name",
+        "event.tracer",
+        "event.cursor",
+        "container.id",
+        "container.name",
+        "container.runtime",
+        "container.image.name",
+        "container.image.id",
+        "k8s.namespace.name",
+        "k8s.pod.name",
+        "k8s.pod.uid",
+    ];
+    let fields = tracers.iter().flat_map(|t| t["events"].as_array().into_iter().flatten());
+    let fields = fields.flat_map(|e| e["fields"].as_array().into_iter().flatten());
+    let fields: BTreeSet<String> = fields.filter_map(|f| f["name"].as_str()).map(str::to_owned).collect();
+    Ok(common.iter().map(|c| (*c).to_owned()).chain(fields).collect())
+}
+
+struct Printer {
+    format: Format,
+    columns: Vec<String>,
+    left: Option<u64>,
+    last: Option<u64>,
+}
+
+impl Printer {
+    fn head(&self) -> io::Result<()> {
+        match self.format {
+            Format::Csv => writeln!(io::stdout(), "{}", self.columns.join(",")),
+            _ => Ok(()),
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        let event: Value = serde_json::from_slice(line).context("failed to read an event")?;
+        if let Some(gap) = event.get("gap") {
+            self.last = gap["to"].as_u64().or(self.last);
+            eprintln!(
+                "remora: events are missing here: they were forgotten before they could be read ({gap})"
+            );
+        } else {
+            self.last = event["event"]["cursor"].as_u64().or(self.last);
+            self.left = self.left.map(|n| n.saturating_sub(1));
+        }
+        let mut out = io::stdout().lock();
+        match self.format {
+            Format::Json => {
+                out.write_all(line)?;
+                out.write_all(b"\n")?;
+            }
+            Format::Csv => {
+                let cell = |path: &String| csv_cell(&at(&event, path));
+                writeln!(out, "{}", self.columns.iter().map(cell).collect::<Vec<_>>().join(","))?;
+            }
+            Format::Table => writeln!(out, "{}", table::cut(&row(&event), table::width()))?,
+        }
+        Ok(())
+    }
+}
+
+fn at(event: &Value, path: &str) -> String {
+    let value = path.split('.').try_fold(event, |v, key| v.get(key));
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(all)) => all.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// RFC 4180, control characters escaped, and nothing that a spreadsheet would take for a formula.
+pub fn csv_cell(text: &str) -> String {
+    let text = printable(text);
+    let text = if text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err() {
+        format!("'{text}")
+    } else {
+        text
+    };
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// Time, container, event, process, then what the event says.
+fn row(event: &Value) -> String {
+    let name = at(event, "event.name");
+    let time: String = at(event, "time").chars().skip(11).take(12).collect();
+    let mut text = format!(
+        "{time}  {:16} {:9} {:>7} {:15}",
+        printable(&at(event, "container.name")),
+        name,
+        at(event, "process.pid"),
+        printable(&at(event, "process.comm")),
+    );
+    let mut rest = Vec::new();
+    for path in ["process.executable.path", "process.command_args"] {
+        let value = at(event, path);
+        if !value.is_empty() {
+            rest.push(printable(&value));
+        }
+    }
+    flatten(event.get(&name), "", &mut rest);
+    text += &format!(" {}", rest.join(" "));
+    text
+}
+
+fn flatten(value: Option<&Value>, path: &str, out: &mut Vec<String>) {
+    for (key, value) in value.and_then(Value::as_object).into_iter().flatten() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if value.is_object() {
+            flatten(Some(value), &path, out);
+        } else {
+            let text = printable(&plain(value));
+            out.push(if text.contains(' ') { format!("{path}={text:?}") } else { format!("{path}={text}") });
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The command line.
+
+mod check;
+mod events;
+mod ps;
+mod run;
+mod table;
+mod tracers;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Tells what this container does, from its first exec to its last exit.
+#[derive(Debug, Parser)]
+#[command(name = "remora", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Socket of the daemon's API, instead of the configured one.
+    #[arg(long, global = true, value_name = "PATH", env = "REMORA_API_SOCKET")]
+    api_socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Daemon,
+    /// List containers in scope, and those that ended lately.
+    Ps(ps::Args),
+    /// Show events as they come, or the recent past.
+    Events(events::Args),
+    /// List tracers, their events, metrics and state.
+    Tracers(tracers::Args),
+    /// Check the configuration, the host, or BPF objects.
+    Check(check::Args),
+    /// Run a command in a cgroup of its own, traced from its first exec.
+    Run(run::Args),
+    /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
+    Reset,
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        // A reader that has had enough, as in `remora events | head`, is no failure.
+        Err(e) if broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("remora: {}", crate::decode::text::printable(&format!("{e:#}")).replace("\\n", "\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let kind =
+        |e: &(dyn std::error::Error + 'static)| e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    error.chain().any(|e| kind(e) == Some(std::io::ErrorKind::BrokenPipe))
+}
+
+impl Cli {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let config = || Config::load(self.config.as_deref()).context("failed to load the configuration");
+        let socket = || {
+            anyhow::Ok(match &self.api_socket {
+                Some(path) => path.clone(),
+                None => config()?.api.socket,
+            })
+        };
+        match self.command {
+            Command::Daemon => {
+                let config = config()?;
+                log(&config)?;
+                crate::daemon::run(config)?;
+            }
+            Command::Ps(args) => wait(ps::run(args, socket()?))?,
+            Command::Events(args) => wait(events::run(args, socket()?))?,
+            Command::Tracers(args) => wait(tracers::run(args, socket()?))?,
+            Command::Check(args) => return check::run(&args, config),
+            Command::Run(args) => return run::run(args, &config()?),
+            Command::Reset => crate::daemon::reset(&config()?)?,
+            Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+fn log(config: &Config) -> anyhow::Result<()> {
+    use std::io::IsTerminal;
+    let filter = std::env::var("REMORA_LOG").unwrap_or_else(|_| config.log.clone());
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&filter).with_context(|| format!("log = {filter:?}"))?;
+    let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(!plain);
+    // The journal dates its lines itself.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        log.without_time().init()
+    } else {
+        log.init()
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! `remora tracers`
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{Format, table};
+use crate::api::client;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show one tracer with its events, fields and metrics.
+    name: Option<String>,
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
+    let target = match &args.name {
+        Some(name) => format!("/v1/tracers/{}", client::encode(name)),
+        None => "/v1/tracers".to_owned(),
+    };
+    let value: Value = client::json(&socket, &target).await?;
+    match (&value, args.format) {
+        (_, Format::Json) => println!("{}", serde_json::to_string_pretty(&value)?),
+        (Value::Array(all), _) => list(all)?,
+        (one, _) => describe(one)?,
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn words(value: &Value) -> String {
+    value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(",")
+}
+
+fn list(all: &[Value]) -> std::io::Result<()> {
+    let row = |t: &Value| {
+        let state = t["problem"].as_str().map_or_else(|| text(&t["state"]), |p| format!("failed: {p}"));
+        vec![
+            text(&t["name"]),
+            words(&t["groups"]),
+            state,
+            text(&t["containers"]),
+            words(&t["chosen"]),
+            text(&t["help"]),
+        ]
+    };
+    let head = ["TRACER", "GROUPS", "STATE", "CONTAINERS", "PROGRAMS", "TELLS"];
+    table::print(&head, &all.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What a tracer tells: for `remora tracers NAME` and `remora check`.
+pub fn describe(tracer: &Value) -> std::io::Result<()> {
+    println!("{}: {}", text(&tracer["name"]), text(&tracer["help"]));
+    for event in tracer["events"].as_array().into_iter().flatten() {
+        println!("\nevent {}: {}", text(&event["name"]), text(&event["help"]));
+        let row = |f: &Value| vec![text(&f["name"]), text(&f["type"]), text(&f["help"])];
+        let rows: Vec<_> = event["fields"].as_array().into_iter().flatten().map(row).collect();
+        table::print(&["FIELD", "TYPE", "MEANS"], &rows)?;
+    }
+    let row = |m: &Value| vec![text(&m["name"]), text(&m["type"]), words(&m["labels"]), text(&m["help"])];
+    let rows: Vec<_> = tracer["metrics"].as_array().into_iter().flatten().map(row).collect();
+    if !rows.is_empty() {
+        println!();
+        table::print(&["METRIC", "TYPE", "LABELS", "MEANS"], &rows)?;
+    }
+    let row = |p: &Value| {
+        vec![text(&p["name"]), text(&p["default"]), format!("{} to {}", p["min"], p["max"]), text(&p["help"])]
+    };
+    let rows: Vec<_> = tracer["params"].as_array().into_iter().flatten().map(row).collect();
+    if !rows.is_empty() {
+        println!();
+        table::print(&["PARAMETER", "DEFAULT", "RANGE", "MEANS"], &rows)?;
+    }
+    Ok(())
+}

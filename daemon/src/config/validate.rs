@@ -1,0 +1,160 @@
+//! Ranges and forms that types alone do not express.
+
+use super::{Config, ConfigError};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// `sun_path` with its closing NUL.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// The key at fault, and what is wrong with its value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invalid {
+    pub key: String,
+    pub reason: String,
+}
+
+impl Invalid {
+    fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), reason: reason.into() }
+    }
+
+    pub fn in_file(self, path: &Path) -> ConfigError {
+        ConfigError::Invalid { path: path.into(), key: self.key, reason: self.reason }
+    }
+}
+
+/// Whether a word may name a tracer, a group or a parameter: `[a-z0-9_-]{1,64}`.
+pub fn valid_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+impl Config {
+    /// Names the first key whose value cannot work.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_log()?;
+        self.validate_paths()?;
+        self.validate_hook()?;
+        self.validate_limits()?;
+        self.validate_tracers()?;
+        self.validate_scan()
+    }
+
+    fn validate_log(&self) -> Result<(), Invalid> {
+        match tracing_subscriber::EnvFilter::try_new(&self.log) {
+            Ok(_) if !self.log.trim().is_empty() => Ok(()),
+            Ok(_) => Err(Invalid::new("log", "is empty: write a level such as \"info\"")),
+            Err(e) => Err(Invalid::new("log", format!("is no log filter: {e}"))),
+        }
+    }
+
+    fn validate_paths(&self) -> Result<(), Invalid> {
+        absolute("run_dir", &self.run_dir)?;
+        absolute("state_dir", &self.state_dir)?;
+        absolute("bpffs", &self.bpffs)?;
+        absolute("tracers_dir", &self.tracers_dir)?;
+        socket("hook.socket", &self.hook.socket)?;
+        socket("api.socket", &self.api.socket)?;
+        if self.hook.socket == self.api.socket {
+            return Err(Invalid::new("api.socket", "is the same path as hook.socket"));
+        }
+        self.events.file.as_deref().map_or(Ok(()), |file| absolute("events.file", file))
+    }
+
+    fn validate_hook(&self) -> Result<(), Invalid> {
+        within("hook.peers", self.hook.peers as u64, 1..=4096)?;
+        let timeout = Duration::from_millis(10)..=Duration::from_secs(60);
+        duration("hook.peer_timeout", self.hook.peer_timeout, timeout)?;
+        match self.api.group.as_str() {
+            "" => Err(Invalid::new("api.group", "is empty: name a group, \"root\" for root alone")),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_limits(&self) -> Result<(), Invalid> {
+        let limits = &self.limits;
+        within("limits.containers", limits.containers.into(), 1..=4096)?;
+        // What the kernel asks of a ring buffer; a power of two from 64 KiB on is whole pages on every machine.
+        if !limits.ring_bytes.is_power_of_two() {
+            let reason = format!("is {} bytes, which is no power of two", limits.ring_bytes);
+            return Err(Invalid::new("limits.ring_bytes", reason));
+        }
+        within("limits.ring_bytes", limits.ring_bytes, 64 * KIB..=256 * MIB)?;
+        within("limits.history_bytes", limits.history_bytes, 0..=GIB)?;
+        within("limits.ended", limits.ended as u64, 0..=65_536)?;
+        within("limits.nested", limits.nested.into(), 64..=1 << 20)?;
+        within("events.file_max_bytes", self.events.file_max_bytes, 64 * KIB..=1024 * GIB)
+    }
+
+    fn validate_tracers(&self) -> Result<(), Invalid> {
+        let tracers = &self.tracers;
+        duration("tracers.detach_after", tracers.detach_after, Duration::ZERO..=Duration::from_secs(3600))?;
+        tracers.preload.iter().try_for_each(|name| named("tracers.preload", name))?;
+        for (tracer, params) in &tracers.params {
+            named("tracers.params", tracer)?;
+            let key = format!("tracers.params.{tracer}");
+            params.keys().try_for_each(|param| named(&key, param))?;
+        }
+        Ok(())
+    }
+
+    fn validate_scan(&self) -> Result<(), Invalid> {
+        const KEY: &str = "scan.runtime_roots";
+        for root in &self.scan.runtime_roots {
+            absolute(KEY, Path::new(root))?;
+            glob::Pattern::new(root)
+                .map_err(|e| Invalid::new(KEY, format!("holds {root:?}, which is no pattern: {e}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn absolute(key: &str, path: &Path) -> Result<(), Invalid> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Invalid::new(key, format!("is {:?}, which is no absolute path", path.display().to_string())))
+}
+
+fn socket(key: &str, path: &Path) -> Result<(), Invalid> {
+    absolute(key, path)?;
+    if path.as_os_str().len() <= MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        key,
+        format!("is longer than the {MAX_SOCKET_PATH} bytes that a socket's path may have"),
+    ))
+}
+
+fn within(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Invalid> {
+    out_of(key, range.contains(&value), value, range.start(), range.end())
+}
+
+fn duration(key: &str, value: Duration, range: RangeInclusive<Duration>) -> Result<(), Invalid> {
+    let [shown, low, high] = [value, *range.start(), *range.end()].map(humantime::format_duration);
+    out_of(key, range.contains(&value), shown, low, high)
+}
+
+fn out_of(
+    key: &str,
+    ok: bool,
+    value: impl Display,
+    low: impl Display,
+    high: impl Display,
+) -> Result<(), Invalid> {
+    if ok { Ok(()) } else { Err(Invalid::new(key, format!("is {value}, must lie within {low} and {high}"))) }
+}
+
+fn named(key: &str, name: &str) -> Result<(), Invalid> {
+    if valid_name(name) {
+        return Ok(());
+    }
+    Err(Invalid::new(key, format!("holds {name:?}: a name is 1 to 64 of a-z, 0-9, _ and -")))
+}

@@ -1,0 +1,227 @@
+//! The daemon's life: check, load, take up, serve, leave.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::Ordering::Relaxed,
+};
+
+use anyhow::{Context, bail};
+use tokio::{signal::unix::SignalKind, sync::mpsc};
+
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::event::Hub;
+use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
+use crate::ring::{Reader, Running};
+use crate::scope::{Scope, abi, mapped::Mapped};
+use crate::tracer::{Engine, ObjectFile, keep::Keep};
+use crate::{intake, registry, sink};
+
+mod listen;
+
+/// Below bpffs; another contract between daemon and kernel means another folder.
+pub fn pins(config: &Config) -> PathBuf {
+    config.bpffs.join("remora").join(format!("v{}", abi::ABI))
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    // One arena: threads here allocate little, and each arena costs memory for good.
+    // SAFETY: sets a number in the allocator, before there are other threads.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    require(&config)?;
+    let _lock = lock(&config)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+    runtime.block_on(serve(Arc::new(config)))
+}
+
+/// Every prerequisite once and first, each failure with what to do about it.
+fn require(config: &Config) -> anyhow::Result<()> {
+    if let Err(e) = prerequisites::mount_bpffs(&config.bpffs) {
+        tracing::warn!("failed to mount bpffs at {}: {e}", config.bpffs.display());
+    }
+    let mut missing = Vec::new();
+    for finding in prerequisites::check(config) {
+        if finding.ok {
+            tracing::debug!("{}: {}", finding.name, finding.detail);
+        } else if finding.required {
+            missing.push(format!("{}: {}; {}", finding.name, finding.detail, finding.advice));
+        } else {
+            tracing::info!("{}: {}; {}", finding.name, finding.detail, finding.advice);
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        bail!("this host cannot run remora:\n  {}", missing.join("\n  "))
+    }
+}
+
+/// Two daemons on the same state would undo each other's work.
+fn lock(config: &Config) -> anyhow::Result<nix::fcntl::Flock<fs::File>> {
+    for dir in [&config.run_dir, &config.state_dir] {
+        fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
+    }
+    let path = config.run_dir.join("daemon.lock");
+    let file = fs::File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, e)| anyhow::anyhow!("failed to lock {}: another daemon runs ({e})", path.display()))
+}
+
+struct Parts {
+    registry: registry::Handle,
+    thread: std::thread::JoinHandle<()>,
+    reader: Running,
+    api: Api,
+}
+
+async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
+    let hook = listen::hook(&config)?;
+    let api_socket = listen::api(&config)?;
+    let parts = assemble(&config)?;
+    let epoch = parts.api.kept[0].epoch.load(Relaxed);
+    let file = match &config.events.file {
+        Some(path) => Some(
+            sink::FileSink::open(path, config.events.file_max_bytes, epoch)
+                .with_context(|| format!("failed to open event file {}", path.display()))?,
+        ),
+        None => None,
+    };
+    let hub = parts.api.hub.clone();
+    let faces = async {
+        let write = async {
+            match file {
+                Some(file) => file.run(hub).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = intake::serve(hook, config.hook.clone(), parts.registry.clone()) => {}
+            () = intake::replay(config.state_dir.join("spool"), parts.registry.clone()) => {}
+            _ = api::serve(api_socket, parts.api.clone()) => {}
+            () = write => {}
+        }
+    };
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tokio::select! {
+        () = faces => bail!("a listener ended"),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("stopping; links and maps stay pinned");
+    parts.registry.stop().await;
+    let _ = parts.thread.join();
+    drop(parts.reader);
+    Ok(())
+}
+
+fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
+    let cgroups = CgroupRoot::discover()?;
+    let pins = pins(config);
+    let ring = u32::try_from(config.limits.ring_bytes)?;
+    let scope = Scope::open(config.limits.containers, config.limits.nested, ring, Some(&pins))?;
+    let shared = scope.shared.clone();
+    if (shared.containers, shared.ring_bytes) != (config.limits.containers, ring) {
+        tracing::warn!(
+            "limits.containers and limits.ring_bytes are those of the pinned maps until `remora reset`"
+        );
+    }
+    let kept: Arc<Mapped<abi::Reader>> = Arc::new(Mapped::new(shared.handle("remora_reader")?, 1)?);
+    let _ = kept[0].epoch.compare_exchange(0, unix_ns(), Relaxed, Relaxed);
+    let (directory, hub) = (Directory::default(), Hub::new(usize::try_from(config.limits.history_bytes)?));
+    let boot = proc::boot_id();
+    let keep = Keep::new(&pins.join("tracers"), &config.state_dir.join("tracers"), boot.clone())?;
+    let mut engine = Engine::new(
+        shared.clone(),
+        directory.clone(),
+        Some(keep),
+        kept.clone(),
+        params(config)?,
+        config.tracers.detach_after,
+    )?;
+    add_tracers(&mut engine, &config.tracers_dir);
+    engine.preload(&config.tracers.preload);
+    let places = scope.containers();
+    let (gone, removals) = mpsc::unbounded_channel();
+    let fd = shared.handle("remora_ring")?.as_fd().try_clone_to_owned()?;
+    let reader = Reader::new(
+        fd,
+        shared.ring_bytes,
+        places.clone(),
+        kept.clone(),
+        directory.clone(),
+        hub.clone(),
+        gone,
+    )?;
+    let (registry, thread) =
+        registry::Registry::start(config.clone(), cgroups, scope, engine, directory, boot, removals)?;
+    // Only now that everybody is known again may what waits in the ring be read.
+    let reader = reader.start()?;
+    // Loading leaves much behind that is needed no more.
+    // SAFETY: gives free memory back to the kernel.
+    unsafe { libc::malloc_trim(0) };
+    let api = Api { registry: registry.clone(), hub, kept, places, ring_bytes: shared.ring_bytes };
+    if config.scan.at_start {
+        let (roots, registry) = (config.scan.runtime_roots.clone(), registry.clone());
+        tokio::spawn(async move { registry::scan::at_start(&roots, &registry).await });
+    }
+    Ok(Parts { registry, thread, reader, api })
+}
+
+/// A tracer that is refused does not keep the others from working.
+fn add_tracers(engine: &mut Engine, dir: &Path) {
+    for file in ObjectFile::embedded() {
+        if let Err(e) = engine.add(file) {
+            tracing::error!("{e}");
+        }
+    }
+    for file in ObjectFile::folder(dir) {
+        if let Err(e) = file.map_err(|e| e.to_string()).and_then(|f| engine.add(f).map_err(|e| e.to_string()))
+        {
+            tracing::error!("{e}");
+        }
+    }
+}
+
+fn params(config: &Config) -> anyhow::Result<HashMap<String, HashMap<String, u64>>> {
+    let one = |(name, value): (&String, &i64)| {
+        let value = u64::try_from(*value).with_context(|| format!("tracers.params: {name} is negative"))?;
+        Ok((name.clone(), value))
+    };
+    let all = config.tracers.params.iter();
+    all.map(|(tracer, set)| Ok((tracer.clone(), set.iter().map(one).collect::<anyhow::Result<_>>()?)))
+        .collect()
+}
+
+fn unix_ns() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
+}
+
+/// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
+pub fn reset(config: &Config) -> anyhow::Result<()> {
+    let _lock = lock(config)?;
+    let remove = |path: &Path| match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("failed to remove {}", path.display()))
+        }
+        _ => Ok(()),
+    };
+    remove(&config.bpffs.join("remora"))?;
+    for sub in ["containers", "ended", "tracers", "spool"] {
+        remove(&config.state_dir.join(sub))?;
+    }
+    for socket in [&config.hook.socket, &config.api.socket] {
+        let _ = fs::remove_file(socket);
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! An event as one JSON object: time, event, container, then what its plan says.
+
+use super::text::json_string;
+use super::value::{self, Clock};
+use crate::event::Event;
+use crate::tracer::kind::Kind;
+use crate::tracer::plan::{EventPlan, Field, Op, TAILS_MAX};
+
+/// Appends the event, without a line's end.
+pub fn event(out: &mut Vec<u8>, event: &Event<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    out.extend_from_slice(value::rfc3339(event.unix_ns()).as_bytes());
+    out.extend_from_slice(b"\",\"event\":{\"name\":\"");
+    out.extend_from_slice(event.plan.name.as_bytes());
+    out.extend_from_slice(b"\",\"tracer\":\"");
+    out.extend_from_slice(event.plan.tracer.as_bytes());
+    out.extend_from_slice(b"\",\"cursor\":");
+    out.extend_from_slice(itoa::Buffer::new().format(event.cursor).as_bytes());
+    out.extend_from_slice(b"},");
+    out.extend_from_slice(&event.subject.json);
+    fields(out, event.plan, event.record, event.clock);
+    out.push(b'}');
+}
+
+/// The plan's members, each level's first with a comma before it as something always precedes.
+fn fields(out: &mut Vec<u8>, plan: &EventPlan, record: &[u8], clock: Clock) {
+    let tails = tails(plan, record);
+    let mut first = false;
+    for op in &plan.ops {
+        match op {
+            Op::Open(key) => {
+                comma(out, &mut first);
+                json_string(out, key.as_bytes());
+                out.extend_from_slice(b":{");
+                first = true;
+            }
+            Op::Close => {
+                out.push(b'}');
+                first = false;
+            }
+            Op::Leaf(index, key) => {
+                let field = &plan.fields[*index];
+                let bytes = &record[field.offset..field.offset + field.size];
+                if (field.optional || field.kind == Kind::Errno) && value::is_zero(bytes) {
+                    continue;
+                }
+                comma(out, &mut first);
+                json_string(out, key.as_bytes());
+                out.push(b':');
+                if field.kind.is_tail() {
+                    tail(out, field, key, bytes, tails[field.tail]);
+                } else {
+                    value::scalar(out, &field.kind, bytes, clock);
+                }
+            }
+        }
+    }
+}
+
+fn comma(out: &mut Vec<u8>, first: &mut bool) {
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+}
+
+/// Where each tail lies: behind the fixed part, one after the other; cut at the record's end.
+fn tails<'r>(plan: &EventPlan, record: &'r [u8]) -> [&'r [u8]; TAILS_MAX] {
+    let mut out: [&[u8]; TAILS_MAX] = [&[]; TAILS_MAX];
+    let mut rest = &record[plan.size.min(record.len())..];
+    for (slot, at) in out.iter_mut().zip(&plan.tails) {
+        let len = usize::from(u16::from_ne_bytes([record[*at], record[*at + 1]]));
+        let (mine, behind) = rest.split_at(len.min(rest.len()));
+        *slot = mine;
+        rest = behind;
+    }
+    out
+}
+
+fn tail(out: &mut Vec<u8>, field: &Field, key: &str, header: &[u8], bytes: &[u8]) {
+    match field.kind {
+        Kind::Path => json_string(out, &value::path(bytes)),
+        Kind::Args => {
+            out.push(b'[');
+            for (i, arg) in value::args(bytes).enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json_string(out, arg);
+            }
+            out.push(b']');
+        }
+        _ => json_string(out, bytes.strip_suffix(b"\0").unwrap_or(bytes)),
+    }
+    if header[2] != 0 || header[3] != 0 {
+        out.extend_from_slice(format!(",\"{key}_truncated\":true").as_bytes());
+    }
+}

@@ -1,0 +1,5 @@
+//! From records to text, by plans.
+
+pub mod json;
+pub mod text;
+pub mod value;

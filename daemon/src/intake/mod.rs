@@ -1,0 +1,92 @@
+//! The hook's socket: one bounded frame in, one ack out, each peer within its time, and notices that found
+//! nobody home.
+
+mod spool;
+
+use std::{sync::Arc, time::Duration};
+
+use remora_wire::{Ack, Notice, Stage, frame};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+
+pub use spool::replay;
+
+use crate::config::Hook;
+use crate::registry::{Handle, Peer};
+
+/// Serves until the future is dropped.
+pub async fn serve(listener: UnixListener, config: Hook, registry: Handle) {
+    let peers = Arc::new(Semaphore::new(config.peers));
+    loop {
+        // Whoever finds all places taken waits in the backlog, within the hook's own budget.
+        let Ok(place) = peers.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                tracing::warn!("failed to accept on the hook socket: {e}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (registry, config) = (registry.clone(), config.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            match timeout(config.peer_timeout, peer(stream, &config, &registry)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::warn!("hook's peer refused: {e}"),
+                Err(_) => tracing::warn!("hook's peer dropped: no whole frame in time"),
+            }
+        });
+    }
+}
+
+async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyhow::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let refusal = if uid != 0 && !config.rootless {
+        Some(format!("user {uid} may not speak here: hook.rootless is off"))
+    } else {
+        None
+    };
+    let read = if refusal.is_none() { read(&mut stream).await } else { Ok(None) };
+    let (ack, error) = match (refusal, read) {
+        (Some(why), _) => (Ack { ok: false, message: why.clone() }, Some(why)),
+        (None, Ok(Some(notice))) => {
+            let late = overdue(&notice);
+            (registry.notice(notice, Peer { uid }, late).await, None)
+        }
+        // Connected and went: somebody looked whether we are there.
+        (None, Ok(None)) => return Ok(()),
+        (None, Err(e)) => (Ack { ok: false, message: e.to_string() }, Some(e.to_string())),
+    };
+    let answered = stream.write_all(&frame::encode(&ack)?).await;
+    if let Some(error) = error {
+        anyhow::bail!("user {uid}: {error}");
+    }
+    // A hook that ran out of budget has gone; the notice counts all the same.
+    Ok(answered.unwrap_or_default())
+}
+
+async fn read(stream: &mut UnixStream) -> anyhow::Result<Option<Notice>> {
+    let mut header = [0; 8];
+    match stream.read(&mut header[..1]).await? {
+        0 => return Ok(None),
+        _ => stream.read_exact(&mut header[1..]).await?,
+    };
+    let mut body = vec![0; frame::body_len(header)?];
+    stream.read_exact(&mut body).await?;
+    Ok(Some(serde_json::from_slice(&body)?))
+}
+
+/// A notice that waited longer than any hook does was not waited for.
+fn overdue(notice: &Notice) -> Option<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let waited = now.saturating_sub(Duration::from_nanos(notice.at));
+    let create = notice.stage != Stage::Poststop;
+    let long = notice.at != 0 && waited > Duration::from_secs(2);
+    (create && long)
+        .then(|| format!("the daemon did not answer; the notice waited {:.1} s", waited.as_secs_f64()))
+}

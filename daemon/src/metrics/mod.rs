@@ -1,0 +1,55 @@
+//! Counters out of the kernel's maps, as Prometheus knows them. Reading changes nothing.
+
+mod exposition;
+mod read;
+
+use std::collections::HashMap;
+
+pub use exposition::{Gauges, render};
+pub use read::{clear, values, values_of_all};
+
+use crate::tracer::metric::MetricType;
+
+/// One series of one container, at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    pub name: String,
+    pub help: String,
+    pub metric_type: MetricType,
+    pub labels: Vec<(String, String)>,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Number(f64),
+    /// Upper bounds with the counts below them, not cumulative; what lies above all; the sum.
+    Histogram {
+        buckets: Vec<(f64, u64)>,
+        above: u64,
+        sum: f64,
+    },
+}
+
+impl Value {
+    /// Two containers that share their labels share a series.
+    fn add(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => *a += b,
+            (
+                Self::Histogram { buckets, above, sum },
+                Self::Histogram { buckets: more, above: more_above, sum: more_sum },
+            ) => {
+                for (mine, theirs) in buckets.iter_mut().zip(more) {
+                    mine.1 += theirs.1;
+                }
+                *above += more_above;
+                *sum += more_sum;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// By the container's place.
+pub type ByPlace = HashMap<u32, Vec<Sample>>;

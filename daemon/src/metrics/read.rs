@@ -1,0 +1,113 @@
+//! Reads metric maps by their plans.
+
+use libbpf_rs::{MapCore, MapFlags};
+
+use super::{ByPlace, Sample, Value};
+use crate::decode::value::{self, Clock};
+use crate::tracer::engine::Meter;
+use crate::tracer::kind::{Histogram, Kind};
+use crate::tracer::load::Source;
+use crate::tracer::metric::{Metric, MetricMap, MetricType};
+
+/// The series of one container.
+pub fn values(meters: &[Meter], index: u32, tracers: &[String]) -> Vec<Sample> {
+    let mine = meters.iter().filter(|m| tracers.contains(&m.tracer));
+    let mut all = ByPlace::new();
+    mine.flat_map(|m| &m.sources).for_each(|s| read(s, &[index], &mut all));
+    all.remove(&index).unwrap_or_default()
+}
+
+/// The series of all the containers in these places.
+pub fn values_of_all(meters: &[Meter], places: &[u32]) -> ByPlace {
+    let mut all = ByPlace::new();
+    meters.iter().flat_map(|m| &m.sources).for_each(|s| read(s, places, &mut all));
+    all
+}
+
+/// Makes a place ready for another container.
+pub fn clear(meters: &[Meter], index: u32) {
+    for source in meters.iter().flat_map(|m| &m.sources) {
+        if !source.map.map_type().is_hash_map() {
+            let zeros = vec![0; source.plan.value_size];
+            let key = index.to_ne_bytes();
+            let done = if source.map.map_type().is_percpu() {
+                let all = vec![zeros; libbpf_rs::num_possible_cpus().unwrap_or(1)];
+                source.map.update_percpu(&key, &all, MapFlags::ANY)
+            } else {
+                source.map.update(&key, &zeros, MapFlags::ANY)
+            };
+            if let Err(e) = done {
+                tracing::warn!("failed to clear map {}: {e}", source.plan.map);
+            }
+            continue;
+        }
+        let mine: Vec<_> = source.map.keys().filter(|k| place(&source.plan, k) == Some(index)).collect();
+        mine.iter().for_each(|key| drop(source.map.delete(key)));
+    }
+}
+
+fn place(plan: &MetricMap, key: &[u8]) -> Option<u32> {
+    let bytes = key.get(plan.index_at..plan.index_at + 4)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+fn read(source: &Source, places: &[u32], out: &mut ByPlace) {
+    let keys: Vec<Vec<u8>> = if source.map.map_type().is_hash_map() {
+        source.map.keys().collect()
+    } else {
+        places.iter().map(|p| p.to_ne_bytes().to_vec()).collect()
+    };
+    for key in keys {
+        let Some(index) = place(&source.plan, &key).filter(|i| places.contains(i)) else { continue };
+        let Some(cpus) = lookup(source, &key) else { continue };
+        let labels: Vec<(String, String)> = source.plan.labels.iter().map(|l| label(l, &key)).collect();
+        let samples = source.plan.metrics.iter().map(|m| sample(m, &cpus, labels.clone()));
+        out.entry(index).or_default().extend(samples);
+    }
+}
+
+fn label(label: &crate::tracer::metric::Label, key: &[u8]) -> (String, String) {
+    let bytes = &key[label.offset..label.offset + label.size];
+    let text = value::text(&label.kind, bytes, Clock::default());
+    (label.name.clone(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// One value, or one for each processor.
+fn lookup(source: &Source, key: &[u8]) -> Option<Vec<Vec<u8>>> {
+    if source.map.map_type().is_percpu() {
+        source.map.lookup_percpu(key, MapFlags::ANY).ok()?
+    } else {
+        source.map.lookup(key, MapFlags::ANY).ok()?.map(|v| vec![v])
+    }
+}
+
+fn sample(metric: &Metric, cpus: &[Vec<u8>], labels: Vec<(String, String)>) -> Sample {
+    let parts: Vec<&[u8]> = cpus.iter().map(|v| &v[metric.offset..metric.offset + metric.size]).collect();
+    let value = match &metric.kind {
+        Kind::Histogram(shape) => histogram(shape, &parts),
+        Kind::Duration(unit) => Value::Number(total(metric, &parts) * *unit as f64 / 1e9),
+        _ => Value::Number(total(metric, &parts)),
+    };
+    let (name, help) = (metric.name.clone(), metric.help.clone());
+    Sample { name, help, metric_type: metric.metric_type, labels, value }
+}
+
+fn total(metric: &Metric, parts: &[&[u8]]) -> f64 {
+    let signed = metric.metric_type == MetricType::Gauge && metric.kind == Kind::Signed;
+    let one = |bytes: &&[u8]| {
+        let value = value::unsigned(bytes);
+        if signed { value as i64 as f64 } else { value as f64 }
+    };
+    parts.iter().map(one).sum()
+}
+
+fn histogram(shape: &Histogram, parts: &[&[u8]]) -> Value {
+    let slot = |i: usize| parts.iter().map(|p| value::unsigned(&p[i * 8..i * 8 + 8])).sum::<u64>();
+    let bound = |i: usize| 2f64.powi(i as i32 + shape.first as i32) * shape.scale;
+    let last = shape.buckets - 1;
+    Value::Histogram {
+        buckets: (0..last).map(|i| (bound(i), slot(i))).collect(),
+        above: slot(last),
+        sum: slot(shape.buckets) as f64 * shape.scale,
+    }
+}

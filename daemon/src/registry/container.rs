@@ -1,0 +1,109 @@
+//! A container in scope.
+
+use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed, time::Instant};
+
+use super::record::{Counts, Record, View};
+use crate::decode::text::json_string;
+use crate::event::Subject;
+use crate::oci::Identity;
+use crate::tracer::engine::Meter;
+
+#[derive(Debug)]
+pub struct Container {
+    pub record: Record,
+    pub subject: Arc<Subject>,
+    /// Set once its end is known: what sockets still say is listened to until then.
+    pub ending: Option<Instant>,
+    /// Init has exited or poststop has run; the end follows when its cgroup is empty.
+    pub winding_down: bool,
+    /// Watches init.
+    pub watch: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
+
+impl Container {
+    pub fn new(record: Record) -> Self {
+        let subject = Arc::new(subject(&record.identity));
+        Self { record, subject, ending: None, winding_down: false, watch: None }
+    }
+
+    pub fn view(&self, meters: &[Meter]) -> View {
+        let state = if self.ending.is_some() || self.winding_down { "ending" } else { "running" };
+        let mut view = self.record.view(state);
+        view.ledger.tracers = self.counts(meters);
+        view
+    }
+
+    /// Brings the ledger's counts up to date.
+    pub fn settle(&mut self, meters: &[Meter]) {
+        self.record.ledger.tracers = self.counts(meters);
+    }
+
+    fn counts(&self, meters: &[Meter]) -> BTreeMap<String, Counts> {
+        let mine = |name: &&String| {
+            let now = counts_at(meters, name, self.record.index)?;
+            let base = self.record.base.get(*name).copied().unwrap_or_default();
+            Some(((*name).clone(), now.since(&base)))
+        };
+        self.record.tracers.iter().filter_map(|name| mine(&name)).collect()
+    }
+}
+
+/// Where a tracer's counters of a place stand.
+pub fn counts_at(meters: &[Meter], tracer: &str, index: u32) -> Option<Counts> {
+    let stats = &meters.iter().find(|m| m.tracer == tracer)?.stats;
+    let s = stats.get(index as usize)?;
+    // Delivered first: what is counted meanwhile must not look lost.
+    let delivered = s.delivered.load(Relaxed);
+    Some(Counts {
+        delivered,
+        counted: s.counted.load(Relaxed),
+        lost_full: s.lost_full.load(Relaxed),
+        lost_share: s.lost_share.load(Relaxed),
+        lost_other: s.lost_other.load(Relaxed),
+    })
+}
+
+/// The members that go into each of its events; names as OpenTelemetry has them.
+fn subject(identity: &Identity) -> Subject {
+    let mut json = b"\"container\":{".to_vec();
+    let mut members = vec![("id", &identity.id), ("name", &identity.name), ("runtime", &identity.runtime)];
+    members.retain(|(_, value)| !value.is_empty());
+    object(&mut json, &members);
+    let image: Vec<_> = [("name", &identity.image_name), ("id", &identity.image_id)]
+        .into_iter()
+        .filter(|(_, v)| !v.is_empty())
+        .collect();
+    if !image.is_empty() {
+        json.extend_from_slice(b",\"image\":{");
+        object(&mut json, &image);
+        json.push(b'}');
+    }
+    json.push(b'}');
+    if let Some(pod) = &identity.pod {
+        json.extend_from_slice(b",\"k8s\":{\"pod\":{");
+        object(&mut json, &[("name", &pod.name), ("uid", &pod.uid)]);
+        json.extend_from_slice(b"},\"namespace\":{");
+        object(&mut json, &[("name", &pod.namespace)]);
+        json.extend_from_slice(b"}}");
+    }
+    Subject { id: identity.id.clone(), name: identity.name.clone(), json }
+}
+
+fn object(out: &mut Vec<u8>, members: &[(&str, &String)]) {
+    for (i, (key, value)) in members.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        json_string(out, key.as_bytes());
+        out.push(b':');
+        json_string(out, value.as_bytes());
+    }
+}

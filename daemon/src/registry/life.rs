@@ -1,0 +1,164 @@
+//! The end of a container: removal of its cgroup, exit of its init, poststop, each a hint, none alone the truth.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use tokio::io::unix::AsyncFd;
+
+use super::record::Record;
+use super::register::now_ns;
+use super::{Command, PARTING, Registry, Surveyed};
+use crate::decode::value::rfc3339;
+use crate::host::{cgroup, proc};
+use crate::metrics;
+use crate::ring::Gone;
+
+/// Sockets outlive their cgroup by a little: what they report as they close still counts.
+const LINGER: Duration = Duration::from_millis(500);
+/// How often to look at the cgroups of containers that are about to end.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often to look whether the cgroups of the others are still there: a removal's record may get lost.
+const CHECK: Duration = Duration::from_secs(10);
+/// How long records of an ended container may still be in the ring.
+const FORGET: Duration = Duration::from_secs(5);
+
+impl Registry {
+    pub(super) fn watch_init(&mut self, index: u32) {
+        let Some(container) = self.live.get_mut(&index) else { return };
+        let record = &container.record;
+        let (pid, cgroup, own) = (record.pid, record.key.cgroup, self.own.clone());
+        let current = proc::start_time(pid).is_ok_and(|t| t == record.key.start_time);
+        let fd = proc::pidfd_open(pid).ok().filter(|_| current);
+        let (Some(fd), Ok(runtime)) = (fd, tokio::runtime::Handle::try_current()) else {
+            // Init is gone already: `tend` finds out.
+            return;
+        };
+        let task = runtime.spawn(async move {
+            // SAFETY: the descriptor is owned by the AsyncFd and closed with it.
+            if let Ok(fd) = unsafe { AsyncFd::register(fd) } {
+                let _ = fd.readable().await;
+                let _ = own.send(Command::InitExited { index, cgroup }).await;
+            }
+        });
+        container.watch = Some(task.abort_handle());
+    }
+
+    pub(super) fn init_exited(&mut self, index: u32, cgroup: u64) {
+        if let Some(c) = self.live.get_mut(&index).filter(|c| c.record.key.cgroup == cgroup) {
+            c.record.ledger.ended_by("init exited");
+            c.winding_down = true;
+        }
+    }
+
+    /// The cgroup is removed, and all that was done in it has been read.
+    pub(super) fn gone(&mut self, gone: Gone) {
+        let found = self.live.values().find(|c| c.record.key.cgroup == gone.root).map(|c| c.record.index);
+        if let Some(index) = found {
+            self.finish(index, "cgroup removed");
+        }
+    }
+
+    /// Its end is known; it leaves after a moment.
+    pub(super) fn finish(&mut self, index: u32, why: &str) {
+        let Some(container) = self.live.get_mut(&index) else { return };
+        let ledger = &mut container.record.ledger;
+        ledger.ended_by(why);
+        if container.ending.is_none() {
+            ledger.observed_to = Some(rfc3339(now_ns()));
+            container.ending = Some(Instant::now() + LINGER);
+        }
+    }
+
+    /// What is due now; when the next thing is.
+    pub(super) fn tend(&mut self, now: Instant) -> Option<Instant> {
+        self.look_after_the_ending();
+        let due: Vec<u32> =
+            self.live.iter().filter(|(_, c)| c.ending.is_some_and(|t| t <= now)).map(|(i, _)| *i).collect();
+        due.into_iter().for_each(|index| self.settle(index, now));
+        self.parting.retain(|(until, _)| *until > now);
+        let mut forgotten = Vec::new();
+        self.forgetting.retain(|(until, root)| {
+            let keep = *until > now;
+            forgotten.extend((!keep).then_some(*root));
+            keep
+        });
+        forgotten.into_iter().for_each(|root| self.directory.drop_subject(root));
+        let tidied = self.engine.tidy(now);
+        if self.live.is_empty() && self.scope.is_attached() && !self.engine.is_attached() {
+            let links = self.scope.detach();
+            self.engine.reap(links);
+        }
+        let ending = self.live.values().filter_map(|c| c.ending).min();
+        let look = self.live.values().any(|c| c.winding_down && c.ending.is_none()).then(|| now + LOOK);
+        let check = (!self.live.is_empty()).then(|| now + CHECK);
+        let rest = self.parting.iter().map(|(t, _)| *t).chain(self.forgetting.iter().map(|(t, _)| *t)).min();
+        [ending, look, check, tidied, rest].into_iter().flatten().min()
+    }
+
+    fn look_after_the_ending(&mut self) {
+        let mut over = Vec::new();
+        for (index, container) in self.live.iter_mut().filter(|(_, c)| c.ending.is_none()) {
+            let record = &mut container.record;
+            let path = Path::new(&record.cgroup_path);
+            if !cgroup::exists(path, record.key.cgroup) {
+                over.push((*index, "cgroup found removed"));
+                continue;
+            }
+            if !proc::start_time(record.pid).is_ok_and(|t| t == record.key.start_time) {
+                container.winding_down = true;
+                record.ledger.ended_by("init exited");
+            }
+            if container.winding_down && cgroup::populated(path).is_ok_and(|p| !p) {
+                over.push((*index, "cgroup empty"));
+            }
+        }
+        over.into_iter().for_each(|(index, why)| self.finish(index, why));
+    }
+
+    /// Closes the account: last counts, last values of its series, out of scope, off the tracers.
+    fn settle(&mut self, index: u32, now: Instant) {
+        let Some(mut container) = self.live.remove(&index) else { return };
+        let meters = self.engine.meters();
+        container.settle(&meters);
+        let escaped = self.scope.containers()[index as usize].escaped.load(Relaxed);
+        if escaped > 0 {
+            let note = format!("{escaped} nested cgroups found no room in the scope; raise limits.nested");
+            container.record.ledger.note(note);
+        }
+        let values = Arc::new(metrics::values(&meters, index, &container.record.tracers));
+        self.withdraw(&container.record);
+        metrics::clear(&meters, index);
+        let record = container.record.clone();
+        if let Err(e) = self.store.end(&record) {
+            tracing::warn!("failed to keep the ledger of {}: {e}", record.key.id);
+        }
+        let view = record.view("ended");
+        self.parting.push((now + PARTING, Surveyed { index: None, view, values }));
+        self.forgetting.push((now + FORGET, record.key.cgroup));
+        tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");
+        self.ended.push_back(record);
+        while self.ended.len() > self.config.limits.ended {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Out of scope first, then off the tracers.
+    fn withdraw(&mut self, record: &Record) {
+        self.scope.remove(record.index);
+        for name in &record.tracers {
+            self.engine.release(name, record.index, Instant::now());
+        }
+    }
+
+    /// Undoes a registration that failed on its way.
+    pub(super) fn abandon(&mut self, index: u32) {
+        if let Some(container) = self.live.remove(&index) {
+            self.withdraw(&container.record);
+            self.directory.drop_subject(container.record.key.cgroup);
+            self.store.remove(&container.record.key);
+        }
+    }
+}

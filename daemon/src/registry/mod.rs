@@ -1,0 +1,243 @@
+//! Who is in scope. One thread owns the truth; everybody else holds a handle and asks.
+
+mod container;
+mod life;
+pub mod record;
+mod register;
+mod restore;
+pub mod scan;
+mod store;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use remora_wire::{Ack, Notice};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::host::cgroup::CgroupRoot;
+use crate::ring::Gone;
+use crate::scope::Scope;
+use crate::tracer::Engine;
+use crate::tracer::engine::{Meter, TracerView};
+use container::Container;
+use record::{Record, View};
+use store::Store;
+
+/// Who speaks: root, or a user who may speak for own processes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    pub uid: u32,
+}
+
+#[derive(Debug)]
+pub enum Command {
+    Notice { notice: Box<Notice>, peer: Peer, late: Option<String>, reply: oneshot::Sender<Ack> },
+    List(oneshot::Sender<Vec<View>>),
+    Tracers(oneshot::Sender<Vec<TracerView>>),
+    Survey(oneshot::Sender<Survey>),
+    InitExited { index: u32, cgroup: u64 },
+    Stop(oneshot::Sender<()>),
+}
+
+/// What a scrape needs, taken at one moment.
+#[derive(Debug)]
+pub struct Survey {
+    pub containers: Vec<Surveyed>,
+    pub meters: Vec<Meter>,
+    pub tracers: Vec<TracerView>,
+    pub scope_entries: (usize, u32),
+    pub places: u32,
+}
+
+#[derive(Debug)]
+pub struct Surveyed {
+    /// Its place in the maps; none once it has ended, when `values` are what it left.
+    pub index: Option<u32>,
+    pub view: View,
+    pub values: Arc<Vec<crate::metrics::Sample>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Handle(mpsc::Sender<Command>);
+
+impl Handle {
+    pub async fn notice(&self, notice: Notice, peer: Peer, late: Option<String>) -> Ack {
+        let gone = Ack { ok: false, message: "the daemon is stopping".into() };
+        let notice = Box::new(notice);
+        self.ask(|reply| Command::Notice { notice, peer, late, reply }).await.unwrap_or(gone)
+    }
+
+    pub async fn list(&self) -> Vec<View> {
+        self.ask(Command::List).await.unwrap_or_default()
+    }
+
+    pub async fn tracers(&self) -> Vec<TracerView> {
+        self.ask(Command::Tracers).await.unwrap_or_default()
+    }
+
+    pub async fn survey(&self) -> Option<Survey> {
+        self.ask(Command::Survey).await
+    }
+
+    pub async fn stop(&self) {
+        let _ = self.ask(Command::Stop).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+#[derive(Debug)]
+pub struct Registry {
+    config: Arc<Config>,
+    cgroups: CgroupRoot,
+    scope: Scope,
+    engine: Engine,
+    directory: Directory,
+    store: Store,
+    boot: String,
+    /// By index.
+    live: BTreeMap<u32, Container>,
+    ended: VecDeque<Record>,
+    /// Ended lately: their series are still shown.
+    parting: Vec<(Instant, Surveyed)>,
+    /// Cgroups of ended containers that the reader may still find records of.
+    forgetting: Vec<(Instant, u64)>,
+    own: mpsc::Sender<Command>,
+}
+
+/// How long the series of an ended container are still shown.
+const PARTING: Duration = Duration::from_secs(60);
+
+impl Registry {
+    #[allow(clippy::too_many_arguments, reason = "each is owned from here on; made in one place")]
+    pub fn start(
+        config: Arc<Config>,
+        cgroups: CgroupRoot,
+        scope: Scope,
+        engine: Engine,
+        directory: Directory,
+        boot: String,
+        gone: mpsc::UnboundedReceiver<Gone>,
+    ) -> io::Result<(Handle, JoinHandle<()>)> {
+        let (own, commands) = mpsc::channel(256);
+        let store = Store::new(&config.state_dir, config.limits.ended)?;
+        let ended = store.ended().into();
+        let mut registry = Self {
+            config,
+            cgroups,
+            scope,
+            engine,
+            directory,
+            store,
+            boot,
+            live: BTreeMap::new(),
+            ended,
+            parting: Vec::new(),
+            forgetting: Vec::new(),
+            own: own.clone(),
+        };
+        registry.restore();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("registry".into()).stack_size(1 << 20);
+        let thread = thread.spawn(move || runtime.block_on(registry.run(commands, gone)))?;
+        Ok((Handle(own), thread))
+    }
+
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut gone: mpsc::UnboundedReceiver<Gone>) {
+        let restored: Vec<u32> = self.live.keys().copied().collect();
+        restored.into_iter().for_each(|index| self.watch_init(index));
+        loop {
+            let due = self.tend(Instant::now());
+            let pause = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(gone) = gone.recv() => self.gone(gone),
+                command = commands.recv() => match command {
+                    None => break,
+                    Some(Command::Stop(done)) => {
+                        // Removals already read belong to this daemon's account.
+                        while let Ok(gone) = gone.try_recv() {
+                            self.gone(gone);
+                        }
+                        self.leave();
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(command) => self.obey(command),
+                },
+                () = pause => {}
+            }
+        }
+        self.leave();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Notice { notice, peer, late, reply } => {
+                let _ = reply.send(self.notice(&notice, peer, late));
+            }
+            Command::List(reply) => drop(reply.send(self.views())),
+            Command::Tracers(reply) => drop(reply.send(self.engine.views())),
+            Command::Survey(reply) => drop(reply.send(self.survey())),
+            Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
+            Command::Stop(_) => {}
+        }
+    }
+
+    fn views(&self) -> Vec<View> {
+        let meters = self.engine.meters();
+        let live = self.live.values().map(|c| c.view(&meters));
+        live.chain(self.ended.iter().map(|r| r.view("ended"))).collect()
+    }
+
+    fn survey(&mut self) -> Survey {
+        let meters = self.engine.meters();
+        let live = self.live.values();
+        let live = live.map(|c| Surveyed {
+            index: Some(c.record.index),
+            view: c.view(&meters),
+            values: Arc::default(),
+        });
+        let parting = self.parting.iter().map(|(_, s)| Surveyed {
+            index: None,
+            view: s.view.clone(),
+            values: s.values.clone(),
+        });
+        Survey {
+            containers: live.chain(parting).collect(),
+            tracers: self.engine.views(),
+            scope_entries: self.scope.entries(),
+            places: self.scope.shared.containers,
+            meters,
+        }
+    }
+
+    /// Puts the counts on disk and goes; links and maps stay pinned.
+    fn leave(mut self) {
+        let meters = self.engine.meters();
+        for container in self.live.values_mut() {
+            container.settle(&meters);
+            if let Err(e) = self.store.put(&container.record) {
+                tracing::warn!("failed to keep record of {}: {e}", container.record.key.id);
+            }
+        }
+        self.engine.leave();
+        self.scope.leave();
+    }
+}

@@ -1,0 +1,134 @@
+//! What is known of a container, kept on disk while it lives and for a while after.
+
+use std::collections::BTreeMap;
+
+use remora_wire::Namespaces;
+use serde::{Deserialize, Serialize};
+
+use crate::oci::Identity;
+
+/// Events of one tracer for one container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// By the kernel, lost ones included.
+    pub counted: u64,
+    /// Read from the ring by the daemon.
+    pub delivered: u64,
+    /// The ring was full.
+    pub lost_full: u64,
+    /// The container had used its share of the ring.
+    pub lost_share: u64,
+    /// A map or buffer of the tracer was full.
+    pub lost_other: u64,
+}
+
+impl Counts {
+    pub fn lost(&self) -> u64 {
+        self.lost_full + self.lost_share + self.lost_other
+    }
+
+    /// What came since `base`.
+    pub fn since(&self, base: &Self) -> Self {
+        Self {
+            counted: self.counted.saturating_sub(base.counted),
+            delivered: self.delivered.saturating_sub(base.delivered),
+            lost_full: self.lost_full.saturating_sub(base.lost_full),
+            lost_share: self.lost_share.saturating_sub(base.lost_share),
+            lost_other: self.lost_other.saturating_sub(base.lost_other),
+        }
+    }
+}
+
+/// How complete the account of a container is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    /// RFC 3339.
+    pub observed_from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_to: Option<String>,
+    /// Why the first exec may not have been seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<String>,
+    /// What else is missing, and what a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How its end was learnt: `cgroup removed`, `init exited`, `poststop`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub end: Vec<String>,
+    pub tracers: BTreeMap<String, Counts>,
+}
+
+impl Ledger {
+    /// Adds a note once.
+    pub fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        // A container that makes trouble for ever must not make the ledger grow for ever.
+        if !self.notes.contains(&text) && self.notes.len() < 32 {
+            self.notes.push(text);
+        }
+    }
+
+    pub fn ended_by(&mut self, why: &str) {
+        if !self.end.iter().any(|e| e == why) {
+            self.end.push(why.to_owned());
+        }
+    }
+}
+
+/// A generation of a container: an id may be used again, a cgroup id is not within a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Key {
+    pub id: String,
+    pub cgroup: u64,
+    pub start_time: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub key: Key,
+    pub boot: String,
+    pub index: u32,
+    pub pid: u32,
+    pub cgroup_path: String,
+    pub identity: Identity,
+    pub namespaces: Namespaces,
+    pub tracers: Vec<String>,
+    pub ledger: Ledger,
+    /// What the counters of its place stood at when it came.
+    pub base: BTreeMap<String, Counts>,
+}
+
+/// What API and command line show.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct View {
+    pub id: String,
+    pub name: String,
+    /// `running`, `ending` or `ended`.
+    pub state: String,
+    pub pid: u32,
+    pub cgroup_id: u64,
+    pub cgroup_path: String,
+    pub identity: Identity,
+    pub namespaces: Namespaces,
+    pub tracers: Vec<String>,
+    pub ledger: Ledger,
+}
+
+impl Record {
+    pub fn view(&self, state: &str) -> View {
+        View {
+            id: self.key.id.clone(),
+            name: self.identity.name.clone(),
+            state: state.to_owned(),
+            pid: self.pid,
+            cgroup_id: self.key.cgroup,
+            cgroup_path: self.cgroup_path.clone(),
+            identity: self.identity.clone(),
+            namespaces: self.namespaces,
+            tracers: self.tracers.clone(),
+            ledger: self.ledger.clone(),
+        }
+    }
+}

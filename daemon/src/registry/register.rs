@@ -1,0 +1,194 @@
+//! Intake: a notice becomes a container in scope, or a clear refusal with nothing left half done.
+
+use std::collections::BTreeMap;
+
+use remora_wire::{Ack, Notice, Stage};
+
+use super::container::{Container, counts_at};
+use super::record::{Counts, Key, Ledger, Record};
+use super::{Peer, Registry};
+use crate::decode::{text::printable, value::rfc3339};
+use crate::host::{cgroup, proc};
+use crate::oci::{Identity, OptIn};
+
+type Refusal = String;
+
+impl Registry {
+    pub(super) fn notice(&mut self, notice: &Notice, peer: Peer, late: Option<String>) -> Ack {
+        let result = match notice.stage {
+            Stage::Poststop => self.poststop(notice, peer),
+            Stage::CreateRuntime | Stage::Prestart => self.register(notice, peer, late),
+        };
+        let id = printable(&notice.id);
+        match result {
+            Ok(message) => {
+                tracing::info!(container = id, stage = ?notice.stage, "{message}");
+                Ack { ok: true, message }
+            }
+            Err(message) => {
+                tracing::warn!(container = id, stage = ?notice.stage, "refused: {message}");
+                Ack { ok: false, message }
+            }
+        }
+    }
+
+    fn register(&mut self, notice: &Notice, peer: Peer, late: Option<String>) -> Result<String, Refusal> {
+        let opt_in = OptIn::from_annotations(&notice.annotations).map_err(|e| e.to_string())?;
+        let opt_in = opt_in.ok_or("not opted in: no annotation io.remora.trace")?;
+        let pid = notice.pid.filter(|p| *p > 1).ok_or("the notice has no pid")?;
+        let start_time = proc::start_time(pid).map_err(|e| format!("failed to find process {pid}: {e}"))?;
+        if notice.start_time.is_some_and(|told| told != start_time) {
+            return Err(format!("process {pid} is another one by now"));
+        }
+        may_speak_for(peer, pid)?;
+        let group = self.cgroups.of_pid(pid).map_err(|e| e.to_string())?;
+        self.cgroups.admit(&group).map_err(|e| e.to_string())?;
+        let key = Key { id: notice.id.clone(), cgroup: group.id, start_time };
+        if let Some(index) = self.index_of(&key) {
+            // prestart and createRuntime are both configured, or a notice was replayed.
+            return Ok(format!("in scope already, place {index}"));
+        }
+        self.replace_generation(&key)?;
+        let (tracers, unknown) = self.engine.resolve(&opt_in.tracers);
+        let late = late.or_else(|| {
+            let told = "the notice came after its first exec";
+            (!proc::has_not_executed(pid)).then(|| told.to_owned())
+        });
+        let mut ledger = Ledger { observed_from: rfc3339(now_ns()), late, ..Ledger::default() };
+        for name in &unknown {
+            ledger.note(format!("unknown tracer {name}"));
+        }
+        for warning in &opt_in.warnings {
+            ledger.note(printable(warning));
+        }
+        for (tracer, name, _) in &opt_in.params {
+            ledger.note(format!("parameter {name} of tracer {tracer} cannot be set for one container"));
+        }
+        if tracers.is_empty() {
+            return Err(format!("no known tracer in {}", opt_in.tracers.join(",")));
+        }
+        let record = Record {
+            boot: self.boot.clone(),
+            index: self.scope.free_index().ok_or("all places are taken; raise limits.containers")?,
+            pid,
+            cgroup_path: group.path.display().to_string(),
+            identity: Identity::from_notice(notice),
+            namespaces: notice.namespaces,
+            base: BTreeMap::new(),
+            tracers,
+            ledger,
+            key,
+        };
+        self.enter(record)
+    }
+
+    /// Attaches, then brings the cgroup and its children into scope, then remembers.
+    pub(super) fn enter(&mut self, mut record: Record) -> Result<String, Refusal> {
+        let fresh = record.ledger.late.is_none();
+        self.scope.attach().map_err(|e| e.to_string())?;
+        let (index, root) = (record.index, record.key.cgroup);
+        let path = std::path::PathBuf::from(&record.cgroup_path);
+        let mut mask = 0;
+        let mut attached = Vec::new();
+        for name in &record.tracers {
+            match self.engine.acquire(name, index, &path, root) {
+                Ok(bit) => {
+                    mask |= bit;
+                    attached.push(name.clone());
+                }
+                Err(e) => {
+                    tracing::error!("{e}");
+                    record.ledger.note(printable(&e));
+                }
+            }
+        }
+        let wanted = std::mem::replace(&mut record.tracers, attached);
+        if record.tracers.is_empty() {
+            return Err(format!("none of the tracers {} can be attached", wanted.join(",")));
+        }
+        let meters = self.engine.meters();
+        let base = |name: &String| {
+            // The place may have had another tenant, and counters only ever grow.
+            let now = counts_at(&meters, name, index).unwrap_or_default();
+            (name.clone(), Counts { delivered: now.counted - now.lost(), ..now })
+        };
+        if record.base.is_empty() {
+            record.base = record.tracers.iter().map(base).collect();
+        }
+        let container = Container::new(record);
+        self.directory.put_subject(root, container.subject.clone());
+        self.scope.fill(index, root, mask, if fresh { container.record.pid } else { 0 });
+        let entered = self.scope.admit(root, index).map_err(|e| e.to_string());
+        // First the root, then those below: what is made meanwhile inherits in the kernel.
+        let below = entered.and_then(|()| {
+            cgroup::subtree(&path)
+                .into_iter()
+                .filter(|id| *id != root)
+                .try_for_each(|id| self.scope.admit(id, index).map_err(|e| e.to_string()))
+        });
+        let kept = below.and_then(|()| {
+            self.store.put(&container.record).map_err(|e| format!("failed to keep the record: {e}"))
+        });
+        if fresh && !proc::has_not_executed(container.record.pid) {
+            // Nobody waited for us: it went on meanwhile.
+            self.scope.set_init(index, 0);
+        }
+        self.live.insert(index, container);
+        if let Err(e) = kept {
+            self.abandon(index);
+            return Err(e);
+        }
+        self.watch_init(index);
+        let container = &self.live[&index];
+        let notes = container.record.ledger.notes.join("; ");
+        let message = format!("in scope for {}", container.record.tracers.join(","));
+        Ok(if notes.is_empty() { message } else { format!("{message} ({notes})") })
+    }
+
+    pub(super) fn index_of(&self, key: &Key) -> Option<u32> {
+        self.live.iter().find(|(_, c)| c.record.key == *key && c.ending.is_none()).map(|(i, _)| *i)
+    }
+
+    /// The same id, or the same cgroup, with another process: what was there before has ended.
+    fn replace_generation(&mut self, key: &Key) -> Result<(), Refusal> {
+        let same = |c: &Container| c.record.key.cgroup == key.cgroup || c.record.key.id == key.id;
+        let old: Vec<u32> = self.live.iter().filter(|(_, c)| same(c)).map(|(i, _)| *i).collect();
+        for index in old {
+            let container = &self.live[&index].record;
+            let alive = proc::start_time(container.pid).is_ok_and(|t| t == container.key.start_time);
+            if alive && container.key.cgroup == key.cgroup && container.key.id != key.id {
+                return Err(format!("its cgroup is that of container {}", printable(&container.key.id)));
+            }
+            self.finish(index, "replaced by a new generation");
+        }
+        Ok(())
+    }
+
+    fn poststop(&mut self, notice: &Notice, peer: Peer) -> Result<String, Refusal> {
+        let of = |c: &&mut Container| c.record.key.id == notice.id && c.ending.is_none();
+        let Some(container) = self.live.values_mut().find(of) else {
+            return Ok("not in scope".to_owned());
+        };
+        if peer.uid != 0 {
+            may_speak_for(peer, container.record.pid)?;
+        }
+        container.record.ledger.ended_by("poststop");
+        container.winding_down = true;
+        Ok("its end is awaited".to_owned())
+    }
+}
+
+/// Root may speak for everybody; a user for processes of its own, in its own user namespaces too.
+fn may_speak_for(peer: Peer, pid: u32) -> Result<(), Refusal> {
+    if peer.uid == 0 {
+        return Ok(());
+    }
+    let own = proc::real_uid(pid).is_ok_and(|uid| uid == peer.uid)
+        || proc::userns_owner(pid).is_ok_and(|uid| uid == peer.uid);
+    if own { Ok(()) } else { Err(format!("user {} may not register process {pid}", peer.uid)) }
+}
+
+pub(super) fn now_ns() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_nanos() as u64)
+}

@@ -1,0 +1,88 @@
+//! After a restart: who was there, is still there, or has gone meanwhile.
+
+use std::{path::Path, sync::atomic::Ordering::Relaxed};
+
+use super::Registry;
+use super::container::Container;
+use super::record::Record;
+use crate::host::cgroup;
+
+impl Registry {
+    /// Takes up every record of this boot; what pinned programs reported meanwhile is still in the ring.
+    pub(super) fn restore(&mut self) {
+        let (now, before): (Vec<_>, Vec<_>) =
+            self.store.live().into_iter().partition(|r| r.boot == self.boot);
+        for mut record in before {
+            record.ledger.ended_by("host restarted");
+            record.ledger.note("when exactly it ended is not known");
+            let _ = self.store.end(&record);
+            self.ended.push_back(record);
+        }
+        let table = self.scope.containers();
+        let mut known = Vec::new();
+        for record in now {
+            known.push(record.index);
+            self.take_up(record);
+        }
+        // Places of nobody known, of a daemon that was killed before it could write down who it was.
+        for index in 0..table.len() as u32 {
+            if table[index as usize].root.load(Relaxed) != 0 && !known.contains(&index) {
+                self.scope.remove(index);
+            }
+        }
+        self.engine.sweep();
+    }
+
+    fn take_up(&mut self, mut record: Record) {
+        let pinned = self.scope.containers().get(record.index as usize).map(|c| c.root.load(Relaxed));
+        let alive = cgroup::exists(Path::new(&record.cgroup_path), record.key.cgroup);
+        let watched = pinned == Some(record.key.cgroup);
+        if watched && alive {
+            self.resume(record);
+            return;
+        }
+        if alive {
+            record
+                .ledger
+                .note("the pinned programs were gone: what happened while the daemon was away is missing");
+            record.ledger.late.get_or_insert_with(|| "the daemon's pinned state was removed".into());
+            if let Some(index) = self.scope.free_index() {
+                record.index = index;
+                record.base.clear();
+                let id = record.key.id.clone();
+                if let Err(e) = self.enter(record) {
+                    tracing::warn!(container = id, "failed to take up again: {e}");
+                }
+            }
+            return;
+        }
+        // Gone meanwhile: its last records are in the ring, and are read before it is let go.
+        let index = record.index;
+        let container = Container::new(record);
+        self.directory.put_subject(container.record.key.cgroup, container.subject.clone());
+        let tracers = container.record.tracers.clone();
+        self.engine.preload(&tracers);
+        self.live.insert(index, container);
+        self.finish(index, "cgroup removed while the daemon was away");
+    }
+
+    /// The programs ran on; only the daemon's own part is made anew.
+    fn resume(&mut self, mut record: Record) {
+        let (index, root) = (record.index, record.key.cgroup);
+        if let Err(e) = self.scope.attach() {
+            record.ledger.note(e.to_string());
+        }
+        let path = Path::new(&record.cgroup_path).to_owned();
+        let mut mask = 0;
+        for name in record.tracers.clone() {
+            match self.engine.acquire(&name, index, &path, root) {
+                Ok(bit) => mask |= bit,
+                Err(e) => record.ledger.note(e),
+            }
+        }
+        let container = Container::new(record);
+        self.directory.put_subject(root, container.subject.clone());
+        self.scope.set_tracers(index, mask);
+        self.live.insert(index, container);
+    }
+}

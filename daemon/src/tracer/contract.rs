@@ -1,0 +1,135 @@
+//! Tags: what an object says of itself in BTF, as `remora:<word> <text>`.
+
+use std::collections::HashMap;
+
+use libbpf_rs::btf::{Btf, TypeId, types};
+use serde::Serialize;
+
+/// The words of the grammar; anything else is a spelling mistake, and refused.
+const WORDS: &[&str] = &[
+    "tracer",
+    "group",
+    "help",
+    "event",
+    "counter",
+    "gauge",
+    "histogram",
+    "optional",
+    "attributes",
+    "attribute",
+    "flags",
+    "feature",
+    "flow",
+    "oneof",
+    "param",
+];
+
+#[derive(Debug, Clone)]
+pub struct Tag {
+    pub word: String,
+    pub text: String,
+}
+
+/// All tags of an object, by type and member.
+#[derive(Debug, Default)]
+pub struct Tags(HashMap<(u32, Option<u32>), Vec<Tag>>);
+
+impl Tags {
+    pub fn read(btf: &Btf<'_>) -> Result<Self, String> {
+        let mut all: HashMap<_, Vec<Tag>> = HashMap::new();
+        for decl in btf.type_by_kind::<types::DeclTag<'_>>() {
+            let name = decl.name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some(tag) = name.strip_prefix("remora:") else { continue };
+            let (word, text) = tag.split_once(' ').unwrap_or((tag, ""));
+            let of = decl.next_type().ok_or("tag of nothing")?;
+            if !WORDS.contains(&word) {
+                let owner = of.name().unwrap_or_default().to_string_lossy().into_owned();
+                return Err(format!(
+                    "unknown tag \"remora:{word}\" on {owner}: known are {}",
+                    WORDS.join(", ")
+                ));
+            }
+            let key = (u32::from(of.type_id()), decl.component_index());
+            all.entry(key).or_default().push(Tag { word: word.to_owned(), text: text.trim().to_owned() });
+        }
+        Ok(Self(all))
+    }
+
+    pub fn text(&self, ty: TypeId, member: Option<u32>, word: &str) -> Option<&str> {
+        let tags = self.0.get(&(u32::from(ty), member))?;
+        tags.iter().find(|t| t.word == word).map(|t| t.text.as_str())
+    }
+
+    pub fn has(&self, ty: TypeId, member: Option<u32>, word: &str) -> bool {
+        self.text(ty, member, word).is_some()
+    }
+}
+
+/// What a tracer says of itself; the API, `remora check` and the documents show it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Description {
+    pub name: String,
+    pub help: String,
+    pub groups: Vec<String>,
+    pub events: Vec<EventDescription>,
+    pub metrics: Vec<MetricDescription>,
+    pub params: Vec<Param>,
+    pub programs: Vec<Program>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EventDescription {
+    pub name: String,
+    pub help: String,
+    pub fields: Vec<FieldDescription>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldDescription {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub help: String,
+    pub optional: bool,
+    pub feature: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct MetricDescription {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub help: String,
+    pub labels: Vec<String>,
+}
+
+/// A tagged `const volatile` integer, set before loading.
+#[derive(Debug, Clone, Serialize)]
+pub struct Param {
+    pub name: String,
+    pub help: String,
+    pub default: u64,
+    pub min: u64,
+    pub max: u64,
+    #[serde(skip)]
+    pub offset: usize,
+    #[serde(skip)]
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Program {
+    pub name: String,
+    pub section: String,
+    /// Of the programs of one group the first that the kernel takes is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oneof: Option<(String, u32)>,
+    pub optional: bool,
+}
+
+/// A name that may stand in a metric, a path, a label: `[a-z][a-z0-9_]*`, at most 32 bytes.
+pub fn valid_name(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}

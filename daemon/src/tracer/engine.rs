@@ -1,0 +1,342 @@
+//! The set of tracers: which are known, loaded, attached, and for whom. Owned by the registry.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::contract::Description;
+use super::keep::{Keep, Kept};
+use super::links::{Attach, Held};
+use super::load::{Instance, Loaded, Source};
+use super::open::TracerError;
+use super::{ObjectFile, Opened};
+use crate::directory::{Decoder, Directory};
+use crate::scope::SharedMaps;
+use crate::scope::abi::{Reader, Stats};
+use crate::scope::mapped::Mapped;
+
+/// Bits in a container's mask.
+const BITS: u32 = 64;
+
+#[derive(Debug)]
+pub struct Engine {
+    tracers: BTreeMap<String, Tracer>,
+    shared: Arc<SharedMaps>,
+    directory: Directory,
+    keep: Option<Keep>,
+    /// Gives numbers that are never used twice while the ring lives.
+    reader: Arc<Mapped<Reader>>,
+    params: HashMap<String, HashMap<String, u64>>,
+    detach_after: Duration,
+    reaper: mpsc::Sender<Vec<Held>>,
+}
+
+struct Tracer {
+    file: ObjectFile,
+    description: Arc<Description>,
+    loaded: Option<Loaded>,
+    /// Attached once for all.
+    global: Vec<Held>,
+    /// Attached to a container's cgroup, by index.
+    own: HashMap<u32, Vec<Held>>,
+    users: BTreeSet<u32>,
+    idle_since: Option<Instant>,
+    problem: Option<String>,
+}
+
+/// What the API shows of a tracer.
+#[derive(Debug, Clone, Serialize)]
+pub struct TracerView {
+    #[serde(flatten)]
+    pub description: Arc<Description>,
+    pub origin: String,
+    /// `available`, `loaded`, `attached` or `failed`.
+    pub state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    pub containers: usize,
+    /// Programs this kernel took.
+    pub chosen: Vec<String>,
+    pub refused: Vec<(String, String)>,
+    /// Whether every link survives a restart of the daemon.
+    pub survives_restart: bool,
+}
+
+/// What is needed to read a tracer's counters.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    pub tracer: String,
+    pub sources: Vec<Source>,
+    pub stats: Arc<Mapped<Stats>>,
+}
+
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer").field("name", &self.description.name).field("users", &self.users).finish()
+    }
+}
+
+impl Engine {
+    pub fn new(
+        shared: Arc<SharedMaps>,
+        directory: Directory,
+        keep: Option<Keep>,
+        reader: Arc<Mapped<Reader>>,
+        params: HashMap<String, HashMap<String, u64>>,
+        detach_after: Duration,
+    ) -> std::io::Result<Self> {
+        let (reaper, reaped) = mpsc::channel::<Vec<Held>>();
+        // Detaching may wait for all processors to pass; nobody should wait for that.
+        let thread = std::thread::Builder::new().name("detach".into()).stack_size(128 << 10);
+        thread.spawn(move || reaped.iter().for_each(drop))?;
+        let tracers = BTreeMap::new();
+        Ok(Self { tracers, shared, directory, keep, reader, params, detach_after, reaper })
+    }
+
+    /// Makes a tracer known. It is understood or refused here, and loaded later.
+    pub fn add(&mut self, file: ObjectFile) -> Result<(), TracerError> {
+        let opened = Opened::open(&file)?;
+        let name = opened.description.name.clone();
+        let refused = |why| TracerError { verb: "add", origin: file.origin.clone(), why };
+        if ["all", "none", "default"].contains(&name.as_str()) {
+            return Err(refused(format!("the name {name} is reserved")));
+        }
+        if let Some(other) = self.tracers.get(&name) {
+            return Err(refused(format!("{} is already called {name}", other.file.origin)));
+        }
+        if let (Some(params), mut opened) = (self.params.get(&name), opened) {
+            opened.configure(0, 0, params)?;
+        }
+        let description = Arc::new(Opened::open(&file)?.description);
+        self.adopt_decoder(&name, &file);
+        let tracer = Tracer {
+            file,
+            description,
+            loaded: None,
+            global: Vec::new(),
+            own: HashMap::new(),
+            users: BTreeSet::new(),
+            idle_since: None,
+            problem: None,
+        };
+        self.tracers.insert(name, tracer);
+        Ok(())
+    }
+
+    /// Records that an earlier daemon's object left in the ring are still understood.
+    fn adopt_decoder(&self, name: &str, file: &ObjectFile) {
+        let Some((kept, old)) = self.keep.as_ref().and_then(|k| k.read(name)) else { return };
+        if old.fingerprint() == file.fingerprint() {
+            return;
+        }
+        let Some(stats) = self.keep.as_ref().and_then(|k| k.stats(name, self.shared.containers)) else {
+            return;
+        };
+        if let Ok(opened) = Opened::open(&old) {
+            let decoder = Decoder { events: Arc::new(opened.events), stats: Arc::new(stats) };
+            self.directory.put_decoder(kept.number, decoder);
+        }
+    }
+
+    /// Tracers for a list of names and groups, and what of the list means nothing.
+    pub fn resolve(&self, wanted: &[String]) -> (Vec<String>, Vec<String>) {
+        let mut found = BTreeSet::new();
+        let mut unknown = Vec::new();
+        for word in wanted {
+            let fits = |t: &&Tracer| {
+                word == "all" || t.description.name == *word || t.description.groups.contains(word)
+            };
+            let names: Vec<_> =
+                self.tracers.values().filter(fits).map(|t| t.description.name.clone()).collect();
+            if names.is_empty() {
+                unknown.push(word.clone());
+            }
+            found.extend(names);
+        }
+        (found.into_iter().collect(), unknown)
+    }
+
+    /// Loads the tracers of these names and groups, so that attaching them is quick.
+    pub fn preload(&mut self, wanted: &[String]) {
+        for name in self.resolve(wanted).0 {
+            if let Err(e) = self.ensure_loaded(&name) {
+                tracing::error!("{e}");
+            }
+        }
+    }
+
+    fn ensure_loaded(&mut self, name: &str) -> Result<(), String> {
+        let Some(tracer) = self.tracers.get(name) else { return Err(format!("no tracer {name}")) };
+        if tracer.loaded.is_some() {
+            return Ok(());
+        }
+        let file = tracer.file.clone();
+        let instance = self.instance(name, &file)?;
+        let pins = self.keep.as_ref().map(|k| k.pins(name));
+        let loaded = Loaded::load(&file, &self.shared, instance, pins.as_deref());
+        let tracer = self.tracers.get_mut(name).expect("looked up above");
+        match loaded {
+            Ok(loaded) => {
+                let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
+                self.directory.put_decoder(loaded.instance.number, decoder);
+                tracer.problem = None;
+                tracer.loaded = Some(loaded);
+                Ok(())
+            }
+            Err(e) => {
+                tracer.problem = Some(e.to_string());
+                Err(e.to_string())
+            }
+        }
+    }
+
+    /// The same instance again after a restart, a new one after an upgrade.
+    fn instance(&mut self, name: &str, file: &ObjectFile) -> Result<Instance, String> {
+        let params = self.params.get(name).cloned().unwrap_or_default();
+        let print = file.fingerprint();
+        let kept = self.keep.as_ref().and_then(|k| k.read(name)).map(|(kept, _)| kept);
+        if let Some(kept) = kept.as_ref().filter(|k| k.fingerprint == print && k.params == params) {
+            return Ok(Instance { bit: kept.bit, number: kept.number, params });
+        }
+        let taken = self.tracers.values().filter_map(|t| t.loaded.as_ref()).map(|l| l.instance.bit);
+        let mut taken: Vec<u32> = taken.collect();
+        if let Some(keep) = &self.keep {
+            taken.extend(keep.bits());
+        }
+        let bit =
+            (0..BITS).find(|b| !taken.contains(b)).ok_or(format!("{BITS} tracers are loaded already"))?;
+        let number = self.reader[0].numbers.fetch_add(1, Ordering::Relaxed) as u32 + 1;
+        if let Some(keep) = &self.keep {
+            let kept =
+                Kept { bit, number, fingerprint: print, params: params.clone(), boot: keep.boot.clone() };
+            keep.replace(name, &kept, file).map_err(|e| format!("failed to keep tracer {name}: {e}"))?;
+        }
+        Ok(Instance { bit, number, params })
+    }
+
+    /// Attaches a tracer for a container; returns its bit in the container's mask.
+    pub fn acquire(&mut self, name: &str, index: u32, cgroup: &Path, root: u64) -> Result<u64, String> {
+        self.ensure_loaded(name)?;
+        let pins = self.keep.as_ref().map(|k| k.pins(name));
+        let tracer = self.tracers.get_mut(name).ok_or_else(|| format!("no tracer {name}"))?;
+        let Tracer { loaded: Some(loaded), global, own, .. } = tracer else {
+            return Err(format!("tracer {name} is not loaded"));
+        };
+        let pin = |link: String| pins.as_ref().map(|p: &PathBuf| p.join("links").join(link));
+        let programs = |attach| loaded.chosen.iter().filter(move |(_, a)| *a == attach).map(|(n, _)| n);
+        if global.is_empty() {
+            for program in programs(Attach::Global) {
+                match Held::new(&loaded.object, program, None, pin(program.clone()).as_deref()) {
+                    Ok(held) => global.push(held),
+                    Err(e) => {
+                        let _ = self.reaper.send(std::mem::take(global));
+                        return Err(e);
+                    }
+                }
+            }
+        }
+        let mut mine = Vec::new();
+        for program in programs(Attach::Cgroup) {
+            let pin = pin(format!("{program}@{root}"));
+            mine.push(Held::new(&loaded.object, program, Some(cgroup), pin.as_deref())?);
+        }
+        own.insert(index, mine);
+        tracer.users.insert(index);
+        tracer.idle_since = None;
+        Ok(1 << loaded.instance.bit)
+    }
+
+    /// A container needs the tracer no more. What was attached for all stays for a while.
+    pub fn release(&mut self, name: &str, index: u32, now: Instant) {
+        let Some(tracer) = self.tracers.get_mut(name) else { return };
+        if let Some(links) = tracer.own.remove(&index) {
+            let _ = self.reaper.send(links);
+        }
+        if tracer.users.remove(&index) && tracer.users.is_empty() {
+            tracer.idle_since = Some(now);
+        }
+    }
+
+    /// Detaches what nobody has used for a while; when to look again.
+    pub fn tidy(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for tracer in self.tracers.values_mut() {
+            let Some(since) = tracer.idle_since else { continue };
+            if now.duration_since(since) >= self.detach_after {
+                tracer.idle_since = None;
+                let _ = self.reaper.send(std::mem::take(&mut tracer.global));
+            } else {
+                let due = since + self.detach_after;
+                next = Some(next.map_or(due, |n: Instant| n.min(due)));
+            }
+        }
+        next
+    }
+
+    /// Whether anything is attached.
+    pub fn is_attached(&self) -> bool {
+        self.tracers.values().any(|t| !t.global.is_empty() || !t.own.is_empty())
+    }
+
+    /// Hands links to the thread that detaches.
+    pub fn reap(&self, links: Vec<Held>) {
+        let _ = self.reaper.send(links);
+    }
+
+    /// Removes links that an earlier daemon pinned and nobody uses now.
+    pub fn sweep(&self) {
+        let Some(keep) = &self.keep else { return };
+        for (name, tracer) in &self.tracers {
+            let held = tracer.global.iter().chain(tracer.own.values().flatten());
+            keep.sweep(name, &held.filter_map(Held::pin_name).collect());
+        }
+        keep.forget_unknown(&self.tracers.keys().map(String::as_str).collect());
+    }
+
+    pub fn views(&self) -> Vec<TracerView> {
+        self.tracers.values().map(Tracer::view).collect()
+    }
+
+    pub fn meters(&self) -> Vec<Meter> {
+        let meter = |(name, t): (&String, &Tracer)| {
+            let loaded = t.loaded.as_ref()?;
+            let (sources, stats) = (loaded.metrics.clone(), loaded.stats.clone());
+            Some(Meter { tracer: name.clone(), sources, stats })
+        };
+        self.tracers.iter().filter_map(meter).collect()
+    }
+
+    /// Leaves everything pinned for the daemon that comes next.
+    pub fn leave(self) {
+        for tracer in self.tracers.into_values() {
+            tracer.global.into_iter().chain(tracer.own.into_values().flatten()).for_each(Held::leave);
+        }
+    }
+}
+
+impl Tracer {
+    fn view(&self) -> TracerView {
+        let attached = !self.global.is_empty() || !self.own.is_empty();
+        let held = self.global.iter().chain(self.own.values().flatten());
+        TracerView {
+            description: self.description.clone(),
+            origin: self.file.origin.clone(),
+            state: match (&self.problem, &self.loaded) {
+                (Some(_), _) => "failed",
+                _ if attached => "attached",
+                (None, Some(_)) => "loaded",
+                (None, None) => "available",
+            },
+            problem: self.problem.clone(),
+            containers: self.users.len(),
+            chosen: self.loaded.iter().flat_map(|l| l.chosen.iter().map(|(n, _)| n.clone())).collect(),
+            refused: self.loaded.iter().flat_map(|l| l.refused.clone()).collect(),
+            survives_restart: held.into_iter().all(|h| h.pinned),
+        }
+    }
+}

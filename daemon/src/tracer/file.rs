@@ -1,0 +1,96 @@
+//! Where tracers come from: those embedded in the binary, and objects in a folder that only root may write.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use thiserror::Error;
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// Largest object that is read.
+const OBJECT_MAX: u64 = 16 << 20;
+
+#[derive(Debug, Error)]
+pub enum FileError {
+    #[error("failed to read tracer {path}: {cause}")]
+    Io { path: PathBuf, cause: io::Error },
+    #[error("failed to accept tracer {path}: {why}; only root may own and write it and the folders above")]
+    Untrusted { path: PathBuf, why: String },
+}
+
+/// A BPF object, not yet looked into.
+#[derive(Debug, Clone)]
+pub struct ObjectFile {
+    /// For messages: a path, or `built-in NAME`.
+    pub origin: String,
+    pub bytes: Arc<[u8]>,
+}
+
+impl ObjectFile {
+    /// The built-in ones but for the scope's own object.
+    pub fn embedded() -> Vec<Self> {
+        EMBEDDED
+            .iter()
+            .filter(|(name, _)| *name != "scope")
+            .map(|(name, bytes)| Self::of(name, bytes))
+            .collect()
+    }
+
+    pub fn scope() -> Self {
+        let (name, bytes) = EMBEDDED.iter().find(|(name, _)| *name == "scope").expect("built by build.rs");
+        Self::of(name, bytes)
+    }
+
+    fn of(name: &str, bytes: &'static [u8]) -> Self {
+        Self { origin: format!("built-in {name}"), bytes: bytes.into() }
+    }
+
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let io = |cause| FileError::Io { path: path.to_owned(), cause };
+        let size = fs::metadata(path).map_err(io)?.len();
+        if size > OBJECT_MAX {
+            return Err(io(io::Error::other(format!("{size} bytes, at most {OBJECT_MAX} are read"))));
+        }
+        Ok(Self { origin: path.display().to_string(), bytes: fs::read(path).map_err(io)?.into() })
+    }
+
+    /// The objects of a folder, each accepted or refused for itself. A missing folder holds none.
+    pub fn folder(dir: &Path) -> Vec<Result<Self, FileError>> {
+        let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        paths.retain(|p| p.extension().is_some_and(|e| e == "o"));
+        paths.sort();
+        paths.into_iter().map(|p| trusted(&p).and_then(|()| Self::read(&p))).collect()
+    }
+
+    /// Identity of the content, to tell an upgrade from a restart.
+    pub fn fingerprint(&self) -> u64 {
+        // FNV-1a: names content of our own, guards nothing.
+        self.bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+    }
+}
+
+/// Only root may own or write the file and the folder it is in.
+fn trusted(path: &Path) -> Result<(), FileError> {
+    for part in [Some(path), path.parent()].into_iter().flatten() {
+        let meta =
+            fs::symlink_metadata(part).map_err(|cause| FileError::Io { path: part.to_owned(), cause })?;
+        let why = if meta.file_type().is_symlink() {
+            "is a symbolic link".to_owned()
+        } else if meta.uid() != 0 {
+            format!("is owned by user {}", meta.uid())
+        } else if meta.mode() & 0o022 != 0 {
+            format!("has mode {:o}", meta.mode() & 0o7777)
+        } else {
+            continue;
+        };
+        return Err(FileError::Untrusted { path: part.to_owned(), why });
+    }
+    Ok(())
+}

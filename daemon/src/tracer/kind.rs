@@ -1,0 +1,198 @@
+//! What a member means: from its BTF type and the names of the typedefs on the way to it.
+
+use std::sync::Arc;
+
+use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize, TypeId, types};
+
+use super::contract::Tags;
+
+/// How the bytes of a member are to be read and shown.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    Unsigned,
+    Signed,
+    Bool,
+    /// CLOCK_BOOTTIME nanoseconds, shown as a date.
+    Ktime,
+    /// A duration in units of this many nanoseconds, shown in seconds.
+    Duration(u64),
+    Bytes,
+    Errno,
+    Signal,
+    Mode,
+    Dev,
+    Ipv4,
+    Ipv6,
+    Be16,
+    Enum(Arc<Names>),
+    Flags(Arc<Names>),
+    /// A string in an array of fixed size, ended by NUL or the array's end.
+    Chars,
+    Text,
+    Args,
+    Path,
+    /// Index of the container: a metric's key.
+    Index,
+    /// Bucket counts, then the sum.
+    Histogram(Histogram),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    pub buckets: usize,
+    /// Bucket i counts values below 2^(i + first).
+    pub first: u32,
+    /// From the kernel's unit to the metric's.
+    pub scale: f64,
+    pub unit: &'static str,
+}
+
+/// Enumerators, by value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Names(pub Vec<(u64, String)>);
+
+impl Names {
+    pub fn get(&self, value: u64) -> Option<&str> {
+        self.0.iter().find(|(v, _)| *v == value).map(|(_, n)| n.as_str())
+    }
+}
+
+impl Kind {
+    /// A tail's bytes stand behind the record; the member holds their length.
+    pub fn is_tail(&self) -> bool {
+        matches!(self, Self::Text | Self::Args | Self::Path)
+    }
+
+    /// The name documents and schemas use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unsigned | Self::Signed | Self::Bytes | Self::Index => "integer",
+            Self::Bool => "boolean",
+            Self::Ktime => "time",
+            Self::Duration(_) => "seconds",
+            Self::Errno => "errno",
+            Self::Signal => "signal",
+            Self::Mode => "mode",
+            Self::Dev => "device",
+            Self::Ipv4 | Self::Ipv6 => "address",
+            Self::Be16 => "port",
+            Self::Enum(_) => "enum",
+            Self::Flags(_) => "flags",
+            Self::Chars | Self::Text => "string",
+            Self::Args => "strings",
+            Self::Path => "path",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// Kind and size of a type, or why it cannot be shown.
+pub fn of(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(Kind, usize), String> {
+    let ty = btf.type_by_id::<BtfType<'_>>(id).ok_or("type missing from BTF")?;
+    if ty.kind() == BtfKind::Typedef {
+        let size = size_of(&ty)?;
+        if let Some(kind) = by_typedef(&ty.name().unwrap_or_default().to_string_lossy()) {
+            return Ok((kind, size));
+        }
+    }
+    match ty.kind() {
+        BtfKind::Typedef | BtfKind::Volatile | BtfKind::Const | BtfKind::TypeTag => {
+            let next = ty.next_type().ok_or("typedef of nothing")?;
+            of(btf, tags, next.type_id())
+        }
+        BtfKind::Int => integer(&ty),
+        BtfKind::Enum | BtfKind::Enum64 => enumeration(&ty, tags),
+        BtfKind::Array => array(&ty),
+        BtfKind::Struct if name_of(&ty) == "remora_histogram" => {
+            Ok((Kind::Histogram(histogram(size_of(&ty)?, 0, 1.0, "")), size_of(&ty)?))
+        }
+        other => Err(format!("{other:?} {} cannot be shown", name_of(&ty))),
+    }
+}
+
+fn by_typedef(name: &str) -> Option<Kind> {
+    Some(match name {
+        "remora_ktime" => Kind::Ktime,
+        "remora_ns" => Kind::Duration(1),
+        "remora_us" => Kind::Duration(1000),
+        "remora_bytes" => Kind::Bytes,
+        "remora_errno" => Kind::Errno,
+        "remora_signal" => Kind::Signal,
+        "remora_mode" => Kind::Mode,
+        "remora_dev" => Kind::Dev,
+        "remora_ipv4" => Kind::Ipv4,
+        "remora_ipv6" => Kind::Ipv6,
+        "remora_be16" => Kind::Be16,
+        "remora_index" => Kind::Index,
+        "remora_text" => Kind::Text,
+        "remora_args" => Kind::Args,
+        "remora_path" => Kind::Path,
+        "remora_histogram_ns" => Kind::Histogram(histogram(264, 10, 1e-9, "seconds")),
+        "remora_histogram_bytes" => Kind::Histogram(histogram(264, 0, 1.0, "bytes")),
+        _ => return None,
+    })
+}
+
+fn histogram(size: usize, first: u32, scale: f64, unit: &'static str) -> Histogram {
+    Histogram { buckets: size / 8 - 1, first, scale, unit }
+}
+
+fn integer(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
+    let int = types::Int::try_from(*ty).map_err(|_| "not an integer")?;
+    let size = size_of(ty)?;
+    let whole = usize::from(int.bits) == size * 8 || matches!(int.encoding, types::IntEncoding::Bool);
+    if int.offset != 0 || !whole {
+        return Err(format!("bit field {}", name_of(ty)));
+    }
+    if size > 8 {
+        return Err(format!("integer {} of {size} bytes", name_of(ty)));
+    }
+    let kind = match int.encoding {
+        types::IntEncoding::Bool => Kind::Bool,
+        types::IntEncoding::Signed => Kind::Signed,
+        _ => Kind::Unsigned,
+    };
+    Ok((kind, size))
+}
+
+fn enumeration(ty: &BtfType<'_>, tags: &Tags) -> Result<(Kind, usize), String> {
+    let name = |n: Option<&std::ffi::OsStr>| n.unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<(u64, String)> = if let Ok(e) = types::Enum::try_from(*ty) {
+        e.iter().map(|m| (m.value as u64 & 0xffff_ffff, name(m.name))).collect()
+    } else {
+        let e = types::Enum64::try_from(*ty).map_err(|_| "not an enum")?;
+        e.iter().map(|m| (m.value as u64, name(m.name))).collect()
+    };
+    let names = Arc::new(Names(names));
+    let flags = tags.has(ty.type_id(), None, "flags");
+    Ok((if flags { Kind::Flags(names) } else { Kind::Enum(names) }, size_of(ty)?))
+}
+
+/// An array whose element is named char is a string; no other array is shown.
+fn array(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
+    let array = types::Array::try_from(*ty).map_err(|_| "not an array")?;
+    let element = array.contained_type();
+    if name_of(&element) != "char" {
+        return Err(format!("array of {} ({:?})", name_of(&element), element.kind()));
+    }
+    Ok((Kind::Chars, array.capacity()))
+}
+
+fn name_of(ty: &BtfType<'_>) -> String {
+    ty.name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Size in bytes, through typedefs.
+pub fn size_of(ty: &BtfType<'_>) -> Result<usize, String> {
+    let ty = ty.skip_mods_and_typedefs();
+    if let Ok(array) = types::Array::try_from(ty) {
+        return Ok(size_of(&array.contained_type())? * array.capacity());
+    }
+    macro_rules! size {
+        ($($kind:ident),*) => {
+            $(if let Ok(t) = types::$kind::try_from(ty) { return Ok(t.size()); })*
+        };
+    }
+    size!(Struct, Union, Int, Enum, Enum64);
+    Err(format!("{:?} {} has no size", ty.kind(), name_of(&ty)))
+}

@@ -1,0 +1,180 @@
+//! Metric maps: maps whose value has members tagged counter, gauge or histogram, by container and labels.
+
+use libbpf_rs::btf::{Btf, BtfType, TypeId, types};
+
+use super::contract::{MetricDescription, Tags};
+use super::kind::{self, Kind};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricType {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl MetricType {
+    const ALL: [(&'static str, Self); 3] =
+        [("counter", Self::Counter), ("gauge", Self::Gauge), ("histogram", Self::Histogram)];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, t)| *t == self).map_or("", |(n, _)| n)
+    }
+}
+
+/// A member of a metric map's value.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// Prometheus name, unit and `_total` included.
+    pub name: String,
+    pub help: String,
+    pub metric_type: MetricType,
+    pub kind: Kind,
+    pub offset: usize,
+    pub size: usize,
+}
+
+/// A label: a member of the key other than the container's index.
+#[derive(Debug, Clone)]
+pub struct Label {
+    pub name: String,
+    pub kind: Kind,
+    pub offset: usize,
+    pub size: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct MetricMap {
+    pub map: String,
+    pub key_size: usize,
+    pub value_size: usize,
+    /// Where in the key the container's index is.
+    pub index_at: usize,
+    pub labels: Vec<Label>,
+    pub metrics: Vec<Metric>,
+}
+
+impl MetricMap {
+    /// The plan of a map if it is a metric map; the error names map and member.
+    pub fn compile(btf: &Btf<'_>, tags: &Tags, tracer: &str, map: &RawMap) -> Result<Option<Self>, String> {
+        let Some(value) = struct_at(btf, map.value) else { return Ok(None) };
+        let metrics =
+            metrics(btf, tags, tracer, &value).map_err(|e| format!("map {}: value {e}", map.name))?;
+        if metrics.is_empty() {
+            return Ok(None);
+        }
+        let (index_at, labels) = key(btf, tags, map.key).map_err(|e| format!("map {}: key {e}", map.name))?;
+        Ok(Some(Self {
+            map: map.name.clone(),
+            key_size: map.key_size,
+            value_size: map.value_size,
+            index_at,
+            labels,
+            metrics,
+        }))
+    }
+
+    pub fn describe(&self) -> Vec<MetricDescription> {
+        let labels: Vec<String> = self.labels.iter().map(|l| l.name.clone()).collect();
+        let one = |m: &Metric| MetricDescription {
+            name: m.name.clone(),
+            kind: m.metric_type.name(),
+            help: m.help.clone(),
+            labels: labels.clone(),
+        };
+        self.metrics.iter().map(one).collect()
+    }
+}
+
+/// What libbpf knows of a map.
+#[derive(Debug)]
+pub struct RawMap {
+    pub name: String,
+    pub key: TypeId,
+    pub value: TypeId,
+    pub key_size: usize,
+    pub value_size: usize,
+}
+
+fn struct_at<'b>(btf: &'b Btf<'_>, id: TypeId) -> Option<types::Struct<'b>> {
+    types::Struct::try_from(btf.type_by_id::<BtfType<'b>>(id)?.skip_mods_and_typedefs()).ok()
+}
+
+fn member_offset(attr: types::MemberAttr) -> Result<usize, String> {
+    match attr {
+        types::MemberAttr::Normal { offset } if offset % 8 == 0 => Ok(offset as usize / 8),
+        _ => Err("bit field".to_owned()),
+    }
+}
+
+fn metrics(
+    btf: &Btf<'_>,
+    tags: &Tags,
+    tracer: &str,
+    value: &types::Struct<'_>,
+) -> Result<Vec<Metric>, String> {
+    let mut out = Vec::new();
+    for (i, member) in value.iter().enumerate() {
+        let tagged = |(word, t)| Some((t, tags.text(value.type_id(), Some(i as u32), word)?));
+        let Some((metric_type, help)) = MetricType::ALL.into_iter().find_map(tagged) else { continue };
+        let name = member.name.unwrap_or_default().to_string_lossy().into_owned();
+        let at = |e: String| format!("member {name}: {e}");
+        let (kind, size) = kind::of(btf, tags, member.ty).map_err(at)?;
+        let fits = match (&kind, metric_type) {
+            (Kind::Histogram(_), t) => t == MetricType::Histogram,
+            (Kind::Unsigned | Kind::Signed | Kind::Bytes | Kind::Duration(_), t) => {
+                t != MetricType::Histogram
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(at(format!("a {} cannot be a {}", kind.name(), metric_type.name())));
+        }
+        let offset = member_offset(member.attr).map_err(at)?;
+        let name = metric_name(tracer, &name, &kind, metric_type);
+        out.push(Metric { name, help: help.to_owned(), metric_type, kind, offset, size });
+    }
+    Ok(out)
+}
+
+/// `remora_TRACER_MEMBER[_UNIT][_total]`
+fn metric_name(tracer: &str, member: &str, kind: &Kind, metric_type: MetricType) -> String {
+    let unit = match kind {
+        Kind::Bytes => "bytes",
+        Kind::Duration(_) => "seconds",
+        Kind::Histogram(h) => h.unit,
+        _ => "",
+    };
+    let mut name = format!("remora_{tracer}_{member}");
+    if !unit.is_empty() && !name.ends_with(&format!("_{unit}")) {
+        name = format!("{name}_{unit}");
+    }
+    if metric_type == MetricType::Counter { format!("{name}_total") } else { name }
+}
+
+fn key(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(usize, Vec<Label>), String> {
+    let Some(key) = struct_at(btf, id) else {
+        return match kind::of(btf, tags, id)? {
+            (Kind::Index, _) => Ok((0, Vec::new())),
+            (kind, _) => Err(format!("is a {}, not a remora_index", kind.name())),
+        };
+    };
+    let mut index_at = None;
+    let mut labels = Vec::new();
+    for member in key.iter() {
+        let name = member.name.unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('_') {
+            continue;
+        }
+        let at = |e: String| format!("member {name}: {e}");
+        let offset = member_offset(member.attr).map_err(at)?;
+        let (kind, size) = kind::of(btf, tags, member.ty).map_err(at)?;
+        match kind {
+            Kind::Index => index_at = Some(offset),
+            Kind::Histogram(_) | Kind::Text | Kind::Args | Kind::Path => {
+                return Err(at(format!("a {} cannot be a label", kind.name())));
+            }
+            kind => labels.push(Label { name, kind, offset, size }),
+        }
+    }
+    Ok((index_at.ok_or("has no member of type remora_index")?, labels))
+}

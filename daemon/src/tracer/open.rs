@@ -1,0 +1,255 @@
+//! Opened: libbpf has parsed the object, and what it says of itself is understood in full or refused by name.
+
+use std::{collections::HashMap, sync::Arc};
+
+use libbpf_rs::{
+    AsRawLibbpf, ObjectBuilder, OpenObject,
+    btf::{Btf, BtfType, TypeId, types},
+};
+use thiserror::Error;
+
+use super::contract::{Description, Param, Program, Tags, valid_name};
+use super::metric::{MetricMap, RawMap};
+use super::{ObjectFile, kind, plan::EventPlan};
+use crate::scope::abi;
+
+#[derive(Debug, Error)]
+#[error("failed to {verb} tracer {origin}: {why}")]
+pub struct TracerError {
+    pub verb: &'static str,
+    pub origin: String,
+    pub why: String,
+}
+
+#[derive(Debug)]
+pub struct Opened {
+    pub file: ObjectFile,
+    pub object: OpenObject,
+    pub description: Description,
+    pub events: HashMap<u32, Arc<EventPlan>>,
+    pub metrics: Vec<Arc<MetricMap>>,
+    /// Where `remora_self` is in the read-only data.
+    pub self_at: usize,
+}
+
+impl Opened {
+    pub fn open(file: &ObjectFile) -> Result<Self, TracerError> {
+        let refused = |why: String| TracerError { verb: "open", origin: file.origin.clone(), why };
+        let object = open_object(file).map_err(refused)?;
+        let parts = {
+            let btf = object_btf(&object).map_err(refused)?;
+            read(&object, &btf).map_err(refused)?
+        };
+        let (description, events, metrics, self_at) = parts;
+        Ok(Self { file: file.clone(), object, description, events, metrics, self_at })
+    }
+
+    /// Writes who the object is, and its parameters, into its read-only data.
+    pub fn configure(
+        &mut self,
+        mask: u64,
+        tracer: u32,
+        params: &HashMap<String, u64>,
+    ) -> Result<(), TracerError> {
+        let refused =
+            |why: String| Err(TracerError { verb: "configure", origin: self.file.origin.clone(), why });
+        let known = &self.description.params;
+        if let Some(name) = params.keys().find(|n| !known.iter().any(|p| p.name == **n)) {
+            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
+            return refused(format!("no parameter {name}; it has {}", names.join(", ")));
+        }
+        let Some(mut map) = self.object.maps_mut().find(|m| is_rodata(&m.name().to_string_lossy())) else {
+            return refused("no read-only data".into());
+        };
+        let Some(data) = map.initial_value_mut() else { return refused("no read-only data".into()) };
+        data[self.self_at..self.self_at + 16].copy_from_slice(&abi::self_bytes(mask, tracer));
+        for param in known {
+            let Some(value) = params.get(&param.name) else { continue };
+            if !(param.min..=param.max).contains(value) {
+                let why = format!("parameter {} is {value}, not {} to {}", param.name, param.min, param.max);
+                return refused(why);
+            }
+            data[param.offset..param.offset + param.size].copy_from_slice(&value.to_ne_bytes()[..param.size]);
+        }
+        Ok(())
+    }
+}
+
+type Parts = (Description, HashMap<u32, Arc<EventPlan>>, Vec<Arc<MetricMap>>, usize);
+
+pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
+    super::load::with_log(|| {
+        ObjectBuilder::default()
+            .name("remora")
+            .and_then(|b| b.open_memory(&file.bytes))
+            .map_err(|e| e.to_string())
+    })
+}
+
+fn object_btf(object: &OpenObject) -> Result<Btf<'_>, String> {
+    // SAFETY: the object lives as long as the borrow of `object`.
+    let raw = unsafe { object.as_libbpf_object().as_ref() };
+    Btf::from_bpf_object(raw)
+        .map_err(|e| e.to_string())?
+        .ok_or_else(|| "it has no BTF: compile with -g".to_owned())
+}
+
+fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
+    let tags = Tags::read(btf)?;
+    let (var, name) = itself(btf, &tags)?;
+    let tracer: Arc<str> = name.clone().into();
+    let offsets = rodata(btf);
+    let self_at = *offsets.get(&u32::from(var)).ok_or("remora_self is not in its read-only data")?;
+    check_abi(object, self_at)?;
+    let mut events = HashMap::new();
+    for ty in btf.type_by_kind::<types::Struct<'_>>() {
+        if tags.has(ty.type_id(), None, "event") {
+            let plan = EventPlan::compile(btf, &tags, &ty, &tracer)?;
+            events.insert(plan.type_id, Arc::new(plan));
+        }
+    }
+    let mut metrics = Vec::new();
+    for map in raw_maps(object) {
+        if let Some(plan) = MetricMap::compile(btf, &tags, &name, &map)? {
+            metrics.push(Arc::new(plan));
+        }
+    }
+    let mut description = Description {
+        help: tags.text(var, None, "help").unwrap_or_default().to_owned(),
+        groups: groups(tags.text(var, None, "group").unwrap_or_default()),
+        params: params(object, btf, &tags, &offsets)?,
+        programs: programs(object, btf, &tags)?,
+        metrics: metrics.iter().flat_map(|m| m.describe()).collect(),
+        ..Description::default()
+    };
+    let mut sorted: Vec<&Arc<EventPlan>> = events.values().collect();
+    sorted.sort_by_key(|p| p.type_id);
+    description.events = sorted.into_iter().map(|p| p.describe()).collect();
+    description.name = name;
+    Ok((description, events, metrics, self_at))
+}
+
+/// The variable that carries the tracer's own tags, and its name.
+fn itself(btf: &Btf<'_>, tags: &Tags) -> Result<(TypeId, String), String> {
+    let tagged = |v: &types::Var<'_>| Some((v.type_id(), tags.text(v.type_id(), None, "tracer")?.to_owned()));
+    let (id, name) = btf
+        .type_by_kind::<types::Var<'_>>()
+        .find_map(|v| tagged(&v))
+        .ok_or("it does not say what it is: REMORA_TRACER(name, groups, help) of remora.bpf.h is missing")?;
+    if valid_name(&name) {
+        Ok((id, name))
+    } else {
+        Err(format!("tracer name {name:?} is not [a-z][a-z0-9_]*"))
+    }
+}
+
+fn groups(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|g| !g.is_empty()).map(str::to_owned).collect()
+}
+
+/// Offsets of the variables in the read-only data, by BTF id.
+fn rodata(btf: &Btf<'_>) -> HashMap<u32, usize> {
+    let sections = btf.type_by_kind::<types::DataSec<'_>>();
+    let mine = sections.filter(|s| s.name().is_some_and(|n| n == ".rodata"));
+    let mut out = HashMap::new();
+    for section in mine {
+        for i in 0..section.len() {
+            let var = section.get(i).expect("below len");
+            out.insert(u32::from(var.ty), var.offset as usize);
+        }
+    }
+    out
+}
+
+fn is_rodata(map: &str) -> bool {
+    map.ends_with(".rodata")
+}
+
+fn rodata_bytes(object: &OpenObject) -> Vec<u8> {
+    let map = object.maps().find(|m| is_rodata(&m.name().to_string_lossy()));
+    map.and_then(|m| m.initial_value().map(<[u8]>::to_vec)).unwrap_or_default()
+}
+
+fn check_abi(object: &OpenObject, self_at: usize) -> Result<(), String> {
+    let data = rodata_bytes(object);
+    let bytes = data.get(self_at + 12..self_at + 16).ok_or("remora_self is cut short")?;
+    let built = u32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+    if built == abi::ABI {
+        return Ok(());
+    }
+    Err(format!("built with remora.bpf.h of contract {built}, this daemon has {}", abi::ABI))
+}
+
+fn raw_maps(object: &OpenObject) -> Vec<RawMap> {
+    let raw = |m: libbpf_rs::OpenMap<'_>| {
+        let map = m.as_libbpf_object().as_ptr();
+        // SAFETY: the map belongs to `object`, which is borrowed.
+        let (key, value) = unsafe {
+            (libbpf_sys::bpf_map__btf_key_type_id(map), libbpf_sys::bpf_map__btf_value_type_id(map))
+        };
+        RawMap {
+            name: m.name().to_string_lossy().into_owned(),
+            key: TypeId::from(key),
+            value: TypeId::from(value),
+            key_size: m.key_size() as usize,
+            value_size: m.value_size() as usize,
+        }
+    };
+    let all = object.maps().map(raw);
+    all.filter(|m| !m.name.starts_with("remora_") && !m.name.contains('.')).collect()
+}
+
+fn params(
+    object: &OpenObject,
+    btf: &Btf<'_>,
+    tags: &Tags,
+    offsets: &HashMap<u32, usize>,
+) -> Result<Vec<Param>, String> {
+    let data = rodata_bytes(object);
+    let mut out = Vec::new();
+    for var in btf.type_by_kind::<types::Var<'_>>() {
+        let Some(text) = tags.text(var.type_id(), None, "param") else { continue };
+        let name = var.name().unwrap_or_default().to_string_lossy().into_owned();
+        let at = |why: &str| format!("parameter {name}: {why}");
+        let offset = *offsets.get(&u32::from(var.type_id())).ok_or_else(|| at("not const volatile"))?;
+        let ty = btf.type_by_id::<BtfType<'_>>(var.type_id()).and_then(|v| v.next_type());
+        let ty = ty.ok_or_else(|| at("has no type"))?.skip_mods_and_typedefs();
+        let size = kind::size_of(&ty).map_err(|e| at(&e))?;
+        if types::Int::try_from(ty).is_err() || !matches!(size, 1 | 2 | 4 | 8) {
+            return Err(at("is not an integer"));
+        }
+        let mut words = text.splitn(3, ' ');
+        let mut bound = || words.next()?.parse::<u64>().ok();
+        let (Some(min), Some(max)) = (bound(), bound()) else {
+            return Err(at("its tag does not begin with the least and the greatest value"));
+        };
+        let mut default = [0; 8];
+        default[..size].copy_from_slice(data.get(offset..offset + size).ok_or_else(|| at("is cut short"))?);
+        let help = words.next().unwrap_or_default().to_owned();
+        out.push(Param { help, default: u64::from_ne_bytes(default), min, max, offset, size, name });
+    }
+    Ok(out)
+}
+
+fn programs(object: &OpenObject, btf: &Btf<'_>, tags: &Tags) -> Result<Vec<Program>, String> {
+    let mut out = Vec::new();
+    for prog in object.progs() {
+        let name = prog.name().to_string_lossy().into_owned();
+        let func = btf.type_by_name::<types::Func<'_>>(&name).map(|f| f.type_id());
+        let tag = |word| func.and_then(|id| tags.text(id, None, word));
+        let oneof = match tag("oneof").map(|t| t.split_once(' ')) {
+            None => None,
+            Some(Some((group, rank))) if rank.parse::<u32>().is_ok() => {
+                Some((group.to_owned(), rank.parse().expect("just parsed")))
+            }
+            Some(_) => return Err(format!("program {name}: oneof needs a group and a rank")),
+        };
+        out.push(Program {
+            section: prog.section().to_string_lossy().into_owned(),
+            optional: tag("optional").is_some(),
+            oneof,
+            name,
+        });
+    }
+    if out.is_empty() { Err("it has no program".into()) } else { Ok(out) }
+}
