@@ -62,7 +62,7 @@ demo: ## trace a real podman container from its first exec on
 test: ## unit tests, then real runtimes and real kernels (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --exclude remora-tests
 	$(AS_ROOT) tests/run
 
 bench: ## costs against the budgets, side by side (as root)

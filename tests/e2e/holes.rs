@@ -1,0 +1,1 @@
+//! Daemon away, hung, answering garbage.

@@ -1,0 +1,12 @@
+//! End to end, as root: the binaries as built, real runtimes, the running kernel.
+
+mod bad_input;
+mod contract;
+mod crash;
+mod faces;
+mod first_exec;
+mod flood;
+mod holes;
+mod hostile;
+mod scope;
+mod truth;
