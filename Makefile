@@ -50,9 +50,11 @@ $(BPF_OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
 
 build: ## static release binaries into build/
 	@tests/deps --check build
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(HOST) -p remora -p remora-hook
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(HOST) -p remora
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --profile hook --locked --target $(HOST) -p remora-hook
 	@mkdir -p build
-	@for binary in $(BINARIES); do cp $(TARGET_DIR)/$(HOST)/release/$$binary build/$$binary.new && mv build/$$binary.new build/$$binary; done
+	@for binary in release/remora hook/remora-hook hook/remora-runtime; do \
+		cp $(TARGET_DIR)/$(HOST)/$$binary build/new && mv build/new build/$${binary#*/}; done
 
 demo: ## trace a real podman container from its first exec on
 	@$(MAKE) deps
@@ -68,7 +70,8 @@ test: ## unit tests, then real runtimes and real kernels (as root)
 bench: ## costs against the budgets, side by side (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
-	$(AS_ROOT) tests/bench
+	$(CARGO) build --release --locked -p remora-tests --bin bench
+	$(AS_ROOT) env REMORA_BUILD=build REMORA_SOURCE=. tini -s -- $(TARGET_DIR)/release/bench
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
 

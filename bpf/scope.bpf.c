@@ -14,7 +14,8 @@ struct remora_reader {
 	__u64 unattributed;
 	__u64 epoch;
 	__u64 numbers;
-	__u64 _pad[4];
+	__u64 given_back;
+	__u64 _pad[3];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

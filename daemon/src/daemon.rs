@@ -19,7 +19,7 @@ use crate::event::Hub;
 use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
 use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
-use crate::tracer::{Engine, ObjectFile, keep::Keep};
+use crate::tracer::{Engine, keep::Keep};
 use crate::{intake, registry, sink};
 
 mod listen;
@@ -41,6 +41,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     runtime.block_on(serve(Arc::new(config)))
 }
 
+/// What the host lacks, with advice.
+#[derive(Debug, thiserror::Error)]
+#[error("this host cannot run remora:\n  {0}")]
+pub struct Unfit(String);
+
 /// Every prerequisite once and first, each failure with what to do about it.
 fn require(config: &Config) -> anyhow::Result<()> {
     if let Err(e) = prerequisites::mount_bpffs(&config.bpffs) {
@@ -59,7 +64,7 @@ fn require(config: &Config) -> anyhow::Result<()> {
     if missing.is_empty() {
         Ok(())
     } else {
-        bail!("this host cannot run remora:\n  {}", missing.join("\n  "))
+        Err(Unfit(missing.join("\n  ")).into())
     }
 }
 
@@ -146,10 +151,10 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         directory.clone(),
         Some(keep),
         kept.clone(),
-        params(config)?,
+        params(config),
         config.tracers.detach_after,
     )?;
-    add_tracers(&mut engine, &config.tracers_dir);
+    engine.add_all(&config.tracers_dir);
     engine.preload(&config.tracers.preload);
     let places = scope.containers();
     let (gone, removals) = mpsc::unbounded_channel();
@@ -178,29 +183,11 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     Ok(Parts { registry, thread, reader, api })
 }
 
-/// A tracer that is refused does not keep the others from working.
-fn add_tracers(engine: &mut Engine, dir: &Path) {
-    for file in ObjectFile::embedded() {
-        if let Err(e) = engine.add(file) {
-            tracing::error!("{e}");
-        }
-    }
-    for file in ObjectFile::folder(dir) {
-        if let Err(e) = file.map_err(|e| e.to_string()).and_then(|f| engine.add(f).map_err(|e| e.to_string()))
-        {
-            tracing::error!("{e}");
-        }
-    }
-}
-
-fn params(config: &Config) -> anyhow::Result<HashMap<String, HashMap<String, u64>>> {
-    let one = |(name, value): (&String, &i64)| {
-        let value = u64::try_from(*value).with_context(|| format!("tracers.params: {name} is negative"))?;
-        Ok((name.clone(), value))
-    };
+fn params(config: &Config) -> HashMap<String, HashMap<String, u64>> {
+    // Negative ones have been refused with the configuration.
+    let one = |(name, value): (&String, &i64)| (name.clone(), value.unsigned_abs());
     let all = config.tracers.params.iter();
-    all.map(|(tracer, set)| Ok((tracer.clone(), set.iter().map(one).collect::<anyhow::Result<_>>()?)))
-        .collect()
+    all.map(|(tracer, set)| (tracer.clone(), set.iter().map(one).collect())).collect()
 }
 
 fn unix_ns() -> u64 {

@@ -98,6 +98,8 @@ struct Past {
     /// Highest cursor that was dropped for want of room.
     forgotten: u64,
     forgotten_events: u64,
+    /// What lies before was read by an earlier daemon.
+    begin: u64,
 }
 
 /// What a reader gets: batches that have something behind its cursor, and what it missed before them.
@@ -111,6 +113,18 @@ pub struct Page {
 impl Hub {
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner { past: Mutex::default(), news: watch::channel(0).0, limit }))
+    }
+
+    /// Events up to this cursor are gone: an earlier daemon had them.
+    pub fn begin_behind(&self, cursor: u64) {
+        let mut past = self.past();
+        (past.begin, past.forgotten) = (cursor, cursor);
+        self.0.news.send_replace(cursor);
+    }
+
+    /// Where this daemon's own past begins.
+    pub fn begin(&self) -> u64 {
+        self.past().begin
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {

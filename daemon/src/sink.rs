@@ -62,6 +62,10 @@ impl FileSink {
     /// Writes whatever comes until the future is dropped.
     pub async fn run(mut self, hub: Hub) {
         let mut news = hub.news();
+        if self.after == 0 {
+            // A new file owes nobody what was before it.
+            self.after = hub.begin();
+        }
         loop {
             news.borrow_and_update();
             if let Err(e) = self.write(&hub) {

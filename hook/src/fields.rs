@@ -26,8 +26,13 @@ impl<'a> Fields<'a> {
 
     /// A map of strings. Numbers and booleans, which careless writers leave unquoted, count as their text.
     pub fn strings(&self, name: &str) -> Option<Annotations> {
-        let map = self.object(name)?.0;
-        Some(map.into_iter().filter_map(|(key, value)| Some((key, scalar(value.get())?))).collect())
+        let mut strings = Annotations::new();
+        for (key, value) in self.object(name)?.0 {
+            if let Some(text) = scalar(value.get()) {
+                strings.insert(key, text);
+            }
+        }
+        Some(strings)
     }
 }
 

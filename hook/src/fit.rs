@@ -18,7 +18,12 @@ pub fn encode(notice: &mut Notice) -> Result<Vec<u8>, FrameError> {
 }
 
 fn keep(notice: &mut Notice, prefixes: &[&str]) {
-    notice.annotations.retain(|key, _| prefixes.iter().any(|prefix| key.starts_with(prefix)));
+    // Not `retain`, whose removals from a tree are 5 KB of code in a binary that is read at every start.
+    for (key, value) in std::mem::take(&mut notice.annotations) {
+        if prefixes.iter().any(|prefix| key.starts_with(prefix)) {
+            notice.annotations.insert(key, value);
+        }
+    }
     notice.truncated = true;
 }
 

@@ -1,14 +1,18 @@
 //! What `/proc` tells about the container's init and about the runtime that called us.
 
 use remora_wire::Namespaces;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::parent_id;
 use std::path::Path;
 
 /// When the process started, in clock ticks since boot; with the pid it names a process for good.
 pub fn start_time(pid: u32) -> Option<u64> {
-    parse_start_time(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    // Made to hold all 52 fields, so that it is one read.
+    let mut stat = [0; 1024];
+    let n = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    parse_start_time(stat.get(..n)?)
 }
 
 /// Field 22. The second, the command's name, may hold spaces and parentheses, so counting begins after the

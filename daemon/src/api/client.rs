@@ -1,12 +1,15 @@
 //! The command line's side of the API.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+
+/// How long an answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends a GET and returns the body, to be read as it comes.
 pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
@@ -19,7 +22,11 @@ pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::get(target).header("host", "remora").body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await.with_context(|| format!("failed to get {target}"))?;
+    // systemd may hold the socket of a daemon that does not come up.
+    let response = tokio::time::timeout(PATIENCE, sender.send_request(request))
+        .await
+        .with_context(|| format!("the daemon did not answer within {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("failed to get {target}"))?;
     let status = response.status();
     let body = response.into_body();
     if status.is_success() {

@@ -69,6 +69,11 @@ impl Wanted {
         })
     }
 
+    /// Whoever picks events cannot tell by the cursor of the last one whether others were missed.
+    fn is_all(&self) -> bool {
+        self.container.is_none() && self.tracers.is_none() && self.events.is_none() && self.fields.is_empty()
+    }
+
     /// What can be told without decoding.
     fn head(&self, event: &Event<'_>) -> bool {
         let of = |w: &String| {
@@ -132,7 +137,9 @@ pub async fn stream(
     let news = api.hub.news();
     let begin = if filter.replay { api.hub.oldest() } else { api.hub.newest() };
     let cursor = Cursor {
-        after: filter.after.unwrap_or(begin),
+        after: filter
+            .after
+            .map_or(begin, |after| if wanted.is_all() { after } else { after.max(api.hub.begin()) }),
         follow: filter.follow.unwrap_or(!filter.replay),
         lines: VecDeque::new(),
         hub: api.hub,

@@ -8,7 +8,7 @@ use crate::host::{cgroup::CgroupRoot, prerequisites};
 use crate::scope::Scope;
 use crate::tracer::links::{Attach, Held};
 use crate::tracer::load::{Instance, Loaded};
-use crate::tracer::{Description, ObjectFile};
+use crate::tracer::{Description, ObjectFile, trial};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,6 +76,7 @@ fn host(config: &Config) -> ExitCode {
 
 /// Opens, loads and attaches on maps of its own; nothing is left.
 fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
+    trial::survives(file)?;
     let mut scope = Scope::open(16, 64, 64 << 10, None)?;
     scope.attach()?;
     let instance = Instance { bit: 0, number: 1, params: HashMap::new() };

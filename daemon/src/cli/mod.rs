@@ -12,7 +12,9 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+use crate::daemon::Unfit;
+use crate::tracer::trial;
 
 /// Tells what this container does, from its first exec to its last exit.
 #[derive(Debug, Parser)]
@@ -46,6 +48,9 @@ enum Command {
     Reset,
     /// Print the version.
     Version,
+    /// Find out whether an object can be looked into; the daemon's own use.
+    #[command(name = trial::COMMAND, hide = true)]
+    Trial,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -63,7 +68,9 @@ pub fn main() -> ExitCode {
         Err(e) if broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("remora: {}", crate::decode::text::printable(&format!("{e:#}")).replace("\\n", "\n"));
-            ExitCode::FAILURE
+            // EX_CONFIG of sysexits.h: trying again changes nothing, and the unit does not.
+            let hopeless = e.downcast_ref::<ConfigError>().is_some() || e.downcast_ref::<Unfit>().is_some();
+            ExitCode::from(if hopeless { 78 } else { 1 })
         }
     }
 }
@@ -95,6 +102,7 @@ impl Cli {
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::Reset => crate::daemon::reset(&config()?)?,
+            Command::Trial => trial::child()?,
             Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),
         }
         Ok(ExitCode::SUCCESS)

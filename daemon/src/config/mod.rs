@@ -75,6 +75,9 @@ pub struct Limits {
     pub history_bytes: u64,
     /// Ledgers kept of containers that are gone.
     pub ended: usize,
+    /// How long the series of a container that is gone are still shown.
+    #[serde(with = "units::duration")]
+    pub series_linger: Duration,
     /// Nested cgroups in scope, all containers together.
     pub nested: u32,
 }
@@ -146,7 +149,14 @@ impl Default for Api {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { containers: 512, ring_bytes: 4 << 20, history_bytes: 4 << 20, ended: 256, nested: 4096 }
+        Self {
+            containers: 512,
+            ring_bytes: 4 << 20,
+            history_bytes: 4 << 20,
+            ended: 256,
+            series_linger: Duration::from_secs(60),
+            nested: 4096,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ fn the_example_names_every_key() {
 #[test]
 fn what_is_written_is_read_back() {
     let mut config = Config::default();
-    config.tracers.params = BTreeMap::from([("some".into(), BTreeMap::from([("max_args".into(), -7)]))]);
+    config.tracers.params = BTreeMap::from([("some".into(), BTreeMap::from([("max_args".into(), 7)]))]);
     config.hook.peer_timeout = Duration::from_millis(1500);
     config.limits.history_bytes = 0;
     assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
@@ -72,6 +72,7 @@ fn a_value_out_of_range_names_its_key() {
         ("[limits]\nring_bytes = 5000000", "limits.ring_bytes"),
         ("[limits]\nring_bytes = \"32KiB\"", "limits.ring_bytes"),
         ("[limits]\nring_bytes = \"512MiB\"", "limits.ring_bytes"),
+        ("[limits]\nseries_linger = \"2h\"", "limits.series_linger"),
         ("[limits]\nnested = 1", "limits.nested"),
         ("[tracers]\npreload = [\"a b\"]", "tracers.preload"),
         ("[tracers.params.a]\n\"B\" = 1", "tracers.params.a"),

@@ -88,6 +88,7 @@ impl Config {
         within("limits.ring_bytes", limits.ring_bytes, 64 * KIB..=256 * MIB)?;
         within("limits.history_bytes", limits.history_bytes, 0..=GIB)?;
         within("limits.ended", limits.ended as u64, 0..=65_536)?;
+        duration("limits.series_linger", limits.series_linger, Duration::ZERO..=Duration::from_secs(3600))?;
         within("limits.nested", limits.nested.into(), 64..=1 << 20)?;
         within("events.file_max_bytes", self.events.file_max_bytes, 64 * KIB..=1024 * GIB)
     }
@@ -100,6 +101,9 @@ impl Config {
             named("tracers.params", tracer)?;
             let key = format!("tracers.params.{tracer}");
             params.keys().try_for_each(|param| named(&key, param))?;
+            if let Some((param, value)) = params.iter().find(|(_, value)| **value < 0) {
+                return Err(Invalid::new(format!("{key}.{param}"), format!("is {value}: none is negative")));
+            }
         }
         Ok(())
     }

@@ -58,8 +58,8 @@ fn bind(path: &Path, mode: u32, group: Option<&str>) -> anyhow::Result<net::Unix
     let listener = bound?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     if let Some(group) = group {
-        match nix::unistd::Group::from_name(group) {
-            Ok(Some(found)) => nix::unistd::chown(path, None, Some(found.gid))?,
+        match crate::host::group::id(group) {
+            Ok(Some(gid)) => nix::unistd::chown(path, None, Some(gid.into()))?,
             _ => tracing::warn!("no group {group}: only root may open {}", path.display()),
         }
     }

@@ -3,8 +3,9 @@
 
 mod spool;
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use remora_wire::{Ack, Notice, Stage, frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,7 +56,7 @@ async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyho
     let (ack, error) = match (refusal, read) {
         (Some(why), _) => (Ack { ok: false, message: why.clone() }, Some(why)),
         (None, Ok(Some(notice))) => {
-            let late = overdue(&notice);
+            let late = given_up(&stream, &notice);
             (registry.notice(notice, Peer { uid }, late).await, None)
         }
         // Connected and went: somebody looked whether we are there.
@@ -81,12 +82,13 @@ async fn read(stream: &mut UnixStream) -> anyhow::Result<Option<Notice>> {
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
-/// A notice that waited longer than any hook does was not waited for.
-fn overdue(notice: &Notice) -> Option<String> {
+/// A hook that has gone let the container go on.
+fn given_up(stream: &UnixStream, notice: &Notice) -> Option<String> {
+    let mut peer = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let gone = poll(&mut peer, PollTimeout::ZERO).is_ok_and(|n| n > 0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let waited = now.saturating_sub(Duration::from_nanos(notice.at));
-    let create = notice.stage != Stage::Poststop;
-    let long = notice.at != 0 && waited > Duration::from_secs(2);
-    (create && long)
-        .then(|| format!("the daemon did not answer; the notice waited {:.1} s", waited.as_secs_f64()))
+    let told =
+        || format!("the daemon did not answer in time; the notice waited {:.1} s", waited.as_secs_f64());
+    (gone && notice.stage != Stage::Poststop).then(told)
 }

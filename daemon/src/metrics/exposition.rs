@@ -38,7 +38,8 @@ pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
         ledger(&mut families, &container.view, &base);
         let live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
         for sample in live.iter().chain(container.values.iter()) {
-            if reports(&container.view, sample) {
+            // Maps that are arrays have values for containers that did not ask for their tracer.
+            if container.view.tracers.contains(&sample.tracer) {
                 families.put(sample, &base);
             }
         }
@@ -47,12 +48,6 @@ pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
 }
 
 type Labels = Vec<(String, String)>;
-
-/// Series of tracers that the container did not ask for are left out.
-fn reports(view: &View, sample: &Sample) -> bool {
-    let rest = sample.name.strip_prefix("remora_").unwrap_or_default();
-    view.tracers.iter().any(|t| rest.strip_prefix(t.as_str()).is_some_and(|r| r.starts_with('_')))
-}
 
 /// The names kubelet's metrics carry, so that they join.
 fn labels(view: &View) -> Labels {

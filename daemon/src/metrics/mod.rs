@@ -13,6 +13,7 @@ use crate::tracer::metric::MetricType;
 /// One series of one container, at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
+    pub tracer: String,
     pub name: String,
     pub help: String,
     pub metric_type: MetricType,

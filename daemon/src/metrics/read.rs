@@ -1,5 +1,7 @@
 //! Reads metric maps by their plans.
 
+use std::collections::BTreeSet;
+
 use libbpf_rs::{MapCore, MapFlags};
 
 use super::{ByPlace, Sample, Value};
@@ -13,14 +15,14 @@ use crate::tracer::metric::{Metric, MetricMap, MetricType};
 pub fn values(meters: &[Meter], index: u32, tracers: &[String]) -> Vec<Sample> {
     let mine = meters.iter().filter(|m| tracers.contains(&m.tracer));
     let mut all = ByPlace::new();
-    mine.flat_map(|m| &m.sources).for_each(|s| read(s, &[index], &mut all));
+    mine.for_each(|m| read(m, &[index], &mut all));
     all.remove(&index).unwrap_or_default()
 }
 
 /// The series of all the containers in these places.
 pub fn values_of_all(meters: &[Meter], places: &[u32]) -> ByPlace {
     let mut all = ByPlace::new();
-    meters.iter().flat_map(|m| &m.sources).for_each(|s| read(s, places, &mut all));
+    meters.iter().for_each(|m| read(m, places, &mut all));
     all
 }
 
@@ -41,8 +43,9 @@ pub fn clear(meters: &[Meter], index: u32) {
             }
             continue;
         }
-        let mine: Vec<_> = source.map.keys().filter(|k| place(&source.plan, k) == Some(index)).collect();
-        mine.iter().for_each(|key| drop(source.map.delete(key)));
+        let all = keys(source, &[]);
+        let mine = all.iter().filter(|k| place(&source.plan, k) == Some(index));
+        mine.for_each(|key| drop(source.map.delete(key)));
     }
 }
 
@@ -51,19 +54,24 @@ fn place(plan: &MetricMap, key: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn read(source: &Source, places: &[u32], out: &mut ByPlace) {
-    let keys: Vec<Vec<u8>> = if source.map.map_type().is_hash_map() {
-        source.map.keys().collect()
-    } else {
-        places.iter().map(|p| p.to_ne_bytes().to_vec()).collect()
-    };
-    for key in keys {
-        let Some(index) = place(&source.plan, &key).filter(|i| places.contains(i)) else { continue };
-        let Some(cpus) = lookup(source, &key) else { continue };
-        let labels: Vec<(String, String)> = source.plan.labels.iter().map(|l| label(l, &key)).collect();
-        let samples = source.plan.metrics.iter().map(|m| sample(m, &cpus, labels.clone()));
-        out.entry(index).or_default().extend(samples);
+fn read(meter: &Meter, places: &[u32], out: &mut ByPlace) {
+    for source in &meter.sources {
+        for key in keys(source, places) {
+            let Some(index) = place(&source.plan, &key).filter(|i| places.contains(i)) else { continue };
+            let Some(cpus) = lookup(source, &key) else { continue };
+            let labels: Vec<(String, String)> = source.plan.labels.iter().map(|l| label(l, &key)).collect();
+            let samples = source.plan.metrics.iter().map(|m| sample(&meter.tracer, m, &cpus, labels.clone()));
+            out.entry(index).or_default().extend(samples);
+        }
     }
+}
+
+/// Each once: where a key is deleted during the walk, the kernel begins it anew.
+fn keys(source: &Source, places: &[u32]) -> BTreeSet<Vec<u8>> {
+    if !source.map.map_type().is_hash_map() {
+        return places.iter().map(|p| p.to_ne_bytes().to_vec()).collect();
+    }
+    source.map.keys().take(2 * source.map.max_entries() as usize).collect()
 }
 
 fn label(label: &crate::tracer::metric::Label, key: &[u8]) -> (String, String) {
@@ -81,15 +89,15 @@ fn lookup(source: &Source, key: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-fn sample(metric: &Metric, cpus: &[Vec<u8>], labels: Vec<(String, String)>) -> Sample {
+fn sample(tracer: &str, metric: &Metric, cpus: &[Vec<u8>], labels: Vec<(String, String)>) -> Sample {
     let parts: Vec<&[u8]> = cpus.iter().map(|v| &v[metric.offset..metric.offset + metric.size]).collect();
     let value = match &metric.kind {
         Kind::Histogram(shape) => histogram(shape, &parts),
         Kind::Duration(unit) => Value::Number(total(metric, &parts) * *unit as f64 / 1e9),
         _ => Value::Number(total(metric, &parts)),
     };
-    let (name, help) = (metric.name.clone(), metric.help.clone());
-    Sample { name, help, metric_type: metric.metric_type, labels, value }
+    let (tracer, name, help) = (tracer.to_owned(), metric.name.clone(), metric.help.clone());
+    Sample { tracer, name, help, metric_type: metric.metric_type, labels, value }
 }
 
 fn total(metric: &Metric, parts: &[&[u8]]) -> f64 {

@@ -14,6 +14,8 @@ pub struct Container {
     pub subject: Arc<Subject>,
     /// Set once its end is known: what sockets still say is listened to until then.
     pub ending: Option<Instant>,
+    /// Until when its last records are waited for.
+    pub patience: Option<Instant>,
     /// Init has exited or poststop has run; the end follows when its cgroup is empty.
     pub winding_down: bool,
     /// Watches init.
@@ -31,7 +33,7 @@ impl Drop for Container {
 impl Container {
     pub fn new(record: Record) -> Self {
         let subject = Arc::new(subject(&record.identity));
-        Self { record, subject, ending: None, winding_down: false, watch: None }
+        Self { record, subject, ending: None, patience: None, winding_down: false, watch: None }
     }
 
     pub fn view(&self, meters: &[Meter]) -> View {
@@ -44,6 +46,11 @@ impl Container {
     /// Brings the ledger's counts up to date.
     pub fn settle(&mut self, meters: &[Meter]) {
         self.record.ledger.tracers = self.counts(meters);
+    }
+
+    /// Whether all that the kernel counted has been read or is known to be lost.
+    pub fn is_read(&self, meters: &[Meter]) -> bool {
+        self.counts(meters).values().all(|c| c.counted <= c.delivered + c.lost())
     }
 
     fn counts(&self, meters: &[Meter]) -> BTreeMap<String, Counts> {

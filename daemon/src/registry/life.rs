@@ -8,9 +8,10 @@ use std::{
 
 use tokio::io::unix::AsyncFd;
 
+use super::container::Container;
 use super::record::Record;
 use super::register::now_ns;
-use super::{Command, PARTING, Registry, Surveyed};
+use super::{Command, Registry, Surveyed};
 use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
 use crate::metrics;
@@ -20,6 +21,8 @@ use crate::ring::Gone;
 const LINGER: Duration = Duration::from_millis(500);
 /// How often to look at the cgroups of containers that are about to end.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often to look whether the last records of a container have been read.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How often to look whether the cgroups of the others are still there: a removal's record may get lost.
 const CHECK: Duration = Duration::from_secs(10);
 /// How long records of an ended container may still be in the ring.
@@ -55,10 +58,9 @@ impl Registry {
 
     /// The cgroup is removed, and all that was done in it has been read.
     pub(super) fn gone(&mut self, gone: Gone) {
-        let found = self.live.values().find(|c| c.record.key.cgroup == gone.root).map(|c| c.record.index);
-        if let Some(index) = found {
-            self.finish(index, "cgroup removed");
-        }
+        let of = |c: &&Container| c.record.key.cgroup == gone.root;
+        let found: Vec<u32> = self.live.values().filter(of).map(|c| c.record.index).collect();
+        found.into_iter().for_each(|index| self.finish(index, "cgroup removed"));
     }
 
     /// Its end is known; it leaves after a moment.
@@ -69,14 +71,18 @@ impl Registry {
         if container.ending.is_none() {
             ledger.observed_to = Some(rfc3339(now_ns()));
             container.ending = Some(Instant::now() + LINGER);
+            container.patience = Some(Instant::now() + FORGET);
         }
     }
 
     /// What is due now; when the next thing is.
     pub(super) fn tend(&mut self, now: Instant) -> Option<Instant> {
         self.look_after_the_ending();
-        let due: Vec<u32> =
-            self.live.iter().filter(|(_, c)| c.ending.is_some_and(|t| t <= now)).map(|(i, _)| *i).collect();
+        let meters = self.engine.meters();
+        let is_due = |c: &Container| {
+            c.ending.is_some_and(|t| t <= now) && (c.patience.is_none_or(|t| t <= now) || c.is_read(&meters))
+        };
+        let due: Vec<u32> = self.live.iter().filter(|(_, c)| is_due(c)).map(|(i, _)| *i).collect();
         due.into_iter().for_each(|index| self.settle(index, now));
         self.parting.retain(|(until, _)| *until > now);
         let mut forgotten = Vec::new();
@@ -85,13 +91,15 @@ impl Registry {
             forgotten.extend((!keep).then_some(*root));
             keep
         });
+        // A cgroup may have been taken over by another generation.
+        forgotten.retain(|root| self.live.values().all(|c| c.record.key.cgroup != *root));
         forgotten.into_iter().for_each(|root| self.directory.drop_subject(root));
         let tidied = self.engine.tidy(now);
         if self.live.is_empty() && self.scope.is_attached() && !self.engine.is_attached() {
             let links = self.scope.detach();
             self.engine.reap(links);
         }
-        let ending = self.live.values().filter_map(|c| c.ending).min();
+        let ending = self.live.values().filter_map(|c| c.ending).min().map(|t| t.max(now + AGAIN));
         let look = self.live.values().any(|c| c.winding_down && c.ending.is_none()).then(|| now + LOOK);
         let check = (!self.live.is_empty()).then(|| now + CHECK);
         let rest = self.parting.iter().map(|(t, _)| *t).chain(self.forgetting.iter().map(|(t, _)| *t)).min();
@@ -132,13 +140,18 @@ impl Registry {
         self.withdraw(&container.record);
         metrics::clear(&meters, index);
         let record = container.record.clone();
+        let view = record.view("ended");
+        self.parting.push((now + self.config.limits.series_linger, Surveyed { index: None, view, values }));
+        self.forgetting.push((now + FORGET, record.key.cgroup));
+        tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");
+        self.file(record);
+    }
+
+    /// Keeps a closed account, and not more of them than the bound.
+    pub(super) fn file(&mut self, record: Record) {
         if let Err(e) = self.store.end(&record) {
             tracing::warn!("failed to keep the ledger of {}: {e}", record.key.id);
         }
-        let view = record.view("ended");
-        self.parting.push((now + PARTING, Surveyed { index: None, view, values }));
-        self.forgetting.push((now + FORGET, record.key.cgroup));
-        tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");
         self.ended.push_back(record);
         while self.ended.len() > self.config.limits.ended {
             self.ended.pop_front();

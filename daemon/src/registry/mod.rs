@@ -13,7 +13,7 @@ use std::{
     io,
     sync::Arc,
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use remora_wire::{Ack, Notice};
@@ -25,7 +25,7 @@ use crate::host::cgroup::CgroupRoot;
 use crate::ring::Gone;
 use crate::scope::Scope;
 use crate::tracer::Engine;
-use crate::tracer::engine::{Meter, TracerView};
+use crate::tracer::{engine::Meter, view::TracerView};
 use container::Container;
 use record::{Record, View};
 use store::Store;
@@ -115,9 +115,6 @@ pub struct Registry {
     forgetting: Vec<(Instant, u64)>,
     own: mpsc::Sender<Command>,
 }
-
-/// How long the series of an ended container are still shown.
-const PARTING: Duration = Duration::from_secs(60);
 
 impl Registry {
     #[allow(clippy::too_many_arguments, reason = "each is owned from here on; made in one place")]

@@ -36,10 +36,14 @@ impl Registry {
         let opt_in = OptIn::from_annotations(&notice.annotations).map_err(|e| e.to_string())?;
         let opt_in = opt_in.ok_or("not opted in: no annotation io.remora.trace")?;
         let pid = notice.pid.filter(|p| *p > 1).ok_or("the notice has no pid")?;
-        let start_time = proc::start_time(pid).map_err(|e| format!("failed to find process {pid}: {e}"))?;
-        if notice.start_time.is_some_and(|told| told != start_time) {
-            return Err(format!("process {pid} is another one by now"));
-        }
+        let start_time = match current(pid, notice.start_time) {
+            Ok(start_time) => start_time,
+            // One that must not run untraced was not started.
+            Err(_) if late.is_some() && peer.uid == 0 && !remora_wire::is_required(&notice.annotations) => {
+                return Ok(self.missed(notice, &opt_in, late));
+            }
+            Err(e) => return Err(e),
+        };
         may_speak_for(peer, pid)?;
         let group = self.cgroups.of_pid(pid).map_err(|e| e.to_string())?;
         self.cgroups.admit(&group).map_err(|e| e.to_string())?;
@@ -67,12 +71,14 @@ impl Registry {
         if tracers.is_empty() {
             return Err(format!("no known tracer in {}", opt_in.tracers.join(",")));
         }
+        let mut identity = Identity::from_notice(notice);
+        identity.complete();
         let record = Record {
             boot: self.boot.clone(),
             index: self.scope.free_index().ok_or("all places are taken; raise limits.containers")?,
             pid,
             cgroup_path: group.path.display().to_string(),
-            identity: Identity::from_notice(notice),
+            identity,
             namespaces: notice.namespaces,
             base: BTreeMap::new(),
             tracers,
@@ -115,7 +121,7 @@ impl Registry {
         if record.base.is_empty() {
             record.base = record.tracers.iter().map(base).collect();
         }
-        let container = Container::new(record);
+        let mut container = Container::new(record);
         self.directory.put_subject(root, container.subject.clone());
         self.scope.fill(index, root, mask, if fresh { container.record.pid } else { 0 });
         let entered = self.scope.admit(root, index).map_err(|e| e.to_string());
@@ -126,13 +132,15 @@ impl Registry {
                 .filter(|id| *id != root)
                 .try_for_each(|id| self.scope.admit(id, index).map_err(|e| e.to_string()))
         });
+        let pid = container.record.pid;
+        if fresh && !proc::has_not_executed(pid) && self.scope.init_of(index) == pid {
+            // Nobody waited for us: it went on meanwhile.
+            self.scope.set_init(index, 0);
+            container.record.ledger.late = Some("its first exec came before it was in scope".into());
+        }
         let kept = below.and_then(|()| {
             self.store.put(&container.record).map_err(|e| format!("failed to keep the record: {e}"))
         });
-        if fresh && !proc::has_not_executed(container.record.pid) {
-            // Nobody waited for us: it went on meanwhile.
-            self.scope.set_init(index, 0);
-        }
         self.live.insert(index, container);
         if let Err(e) = kept {
             self.abandon(index);
@@ -143,6 +151,34 @@ impl Registry {
         let notes = container.record.ledger.notes.join("; ");
         let message = format!("in scope for {}", container.record.tracers.join(","));
         Ok(if notes.is_empty() { message } else { format!("{message} ({notes})") })
+    }
+
+    /// It came and went while nobody listened: all that can be told is that it was there.
+    fn missed(&mut self, notice: &Notice, opt_in: &OptIn, late: Option<String>) -> String {
+        let start_time = notice.start_time.unwrap_or_default();
+        let same = |r: &Record| r.key.id == notice.id && r.key.start_time == start_time;
+        if self.live.values().any(|c| same(&c.record)) || self.ended.iter().any(same) {
+            return "in the ledger already".to_owned();
+        }
+        let told = rfc3339(notice.at);
+        let mut ledger = Ledger { observed_from: told.clone(), late, ..Ledger::default() };
+        ledger.observed_to = Some(told);
+        ledger.note("it ended before the daemon heard of it: nothing of it was observed");
+        ledger.ended_by("found gone");
+        let record = Record {
+            key: Key { id: notice.id.clone(), cgroup: 0, start_time },
+            boot: self.boot.clone(),
+            index: u32::MAX,
+            pid: notice.pid.unwrap_or_default(),
+            cgroup_path: String::new(),
+            identity: Identity::from_notice(notice),
+            namespaces: notice.namespaces,
+            tracers: self.engine.resolve(&opt_in.tracers).0,
+            ledger,
+            base: BTreeMap::new(),
+        };
+        self.file(record);
+        "missed: it ended before the daemon heard of it".to_owned()
     }
 
     pub(super) fn index_of(&self, key: &Key) -> Option<u32> {
@@ -165,8 +201,9 @@ impl Registry {
     }
 
     fn poststop(&mut self, notice: &Notice, peer: Peer) -> Result<String, Refusal> {
-        let of = |c: &&mut Container| c.record.key.id == notice.id && c.ending.is_none();
-        let Some(container) = self.live.values_mut().find(of) else {
+        // Of several generations the newest, which may be on its way out already.
+        let of = |c: &&mut Container| c.record.key.id == notice.id;
+        let Some(container) = self.live.values_mut().filter(of).max_by_key(|c| c.ending.is_none()) else {
             return Ok("not in scope".to_owned());
         };
         if peer.uid != 0 {
@@ -176,6 +213,15 @@ impl Registry {
         container.winding_down = true;
         Ok("its end is awaited".to_owned())
     }
+}
+
+/// Start time of the process that is meant; the error says that it is gone.
+fn current(pid: u32, told: Option<u64>) -> Result<u64, Refusal> {
+    let start_time = proc::start_time(pid).map_err(|e| format!("failed to find process {pid}: {e}"))?;
+    if told.is_some_and(|told| told != start_time) {
+        return Err(format!("process {pid} is another one by now"));
+    }
+    Ok(start_time)
 }
 
 /// Root may speak for everybody; a user for processes of its own, in its own user namespaces too.

@@ -31,6 +31,12 @@ impl Registry {
             }
         }
         self.engine.sweep();
+        // Links left by a daemon that had somebody in scope: taken over, so that they can be let go.
+        if self.scope.is_left_attached()
+            && let Err(e) = self.scope.attach()
+        {
+            tracing::warn!("{e}");
+        }
     }
 
     fn take_up(&mut self, mut record: Record) {

@@ -26,9 +26,8 @@ impl Store {
 
     /// Ids are the runtime's words, so they are not used as file names.
     fn name(key: &Key) -> String {
-        let hash = key
-            .id
-            .bytes()
+        let generation = key.id.bytes().chain(key.start_time.to_le_bytes());
+        let hash = generation
             .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         format!("{:020}-{hash:016x}.json", key.cgroup)
     }

@@ -60,8 +60,20 @@ pub struct Reader {
 struct Pending {
     end: u64,
     read: Instant,
+    /// Cursor of its last event, 0 if it has none.
+    last: u64,
     /// Bytes by container's index.
     shares: Vec<(u32, u64)>,
+}
+
+/// What one look at the ring found, beside events.
+#[derive(Debug, Default)]
+struct Found {
+    shares: Vec<(u32, u64)>,
+    gone: Vec<Gone>,
+    /// Deliveries by tracer's number and container's index.
+    delivered: Vec<((u32, u32), u64)>,
+    unattributed: u64,
 }
 
 /// Stops the reader when dropped, after a last look.
@@ -90,6 +102,8 @@ impl Reader {
     ) -> io::Result<Self> {
         let ring = RingMemory::new(&fd, size)?;
         let position = ring.released();
+        // What an earlier daemon gave back is gone; killed at that moment, it may have said so too early.
+        hub.begin_behind(kept[0].given_back.load(Relaxed).min(position));
         Ok(Self {
             ring,
             fd,
@@ -148,21 +162,20 @@ impl Reader {
         loop {
             let snapshot = self.directory.snapshot();
             let mut batch = Batch { clock: Clock::now(), ..Batch::default() };
-            let mut shares: Vec<(u32, u64)> = Vec::new();
-            let mut gone = Vec::new();
+            let mut found = Found::default();
             let start = self.position;
             let written = self.ring.written();
-            while batch.bytes.len() < BATCH_BYTES
-                && self.step(written, &snapshot, &mut batch, &mut shares, &mut gone)
-            {}
+            while batch.bytes.len() < BATCH_BYTES && self.step(written, &snapshot, &mut batch, &mut found) {}
             if self.position == start {
                 return self.position != before;
             }
             batch.bytes.shrink_to_fit();
             batch.entries.shrink_to_fit();
+            let last = batch.entries.last().map_or(0, |e| e.cursor);
             self.hub.publish(batch);
-            self.kept[0].counted_to.fetch_max(self.position, Release);
-            self.pending.push_back(Pending { end: self.position, read: Instant::now(), shares });
+            self.count(&found, &snapshot);
+            let Found { shares, gone, .. } = found;
+            self.pending.push_back(Pending { end: self.position, read: Instant::now(), last, shares });
             for root in gone {
                 let _ = self.gone.send(root);
             }
@@ -170,14 +183,7 @@ impl Reader {
         }
     }
 
-    fn step(
-        &mut self,
-        written: u64,
-        snapshot: &Snapshot,
-        batch: &mut Batch,
-        shares: &mut Vec<(u32, u64)>,
-        gone: &mut Vec<Gone>,
-    ) -> bool {
+    fn step(&mut self, written: u64, snapshot: &Snapshot, batch: &mut Batch, found: &mut Found) -> bool {
         let (len, next) = match self.ring.at(self.position, written) {
             At::Nothing => return false,
             At::Discarded { next } => {
@@ -192,12 +198,12 @@ impl Reader {
         let record = &batch.bytes[batch.bytes.len() - len..];
         let kept = match Head::read(record) {
             Some(head) => {
-                share(shares, head.container, size);
+                add(&mut found.shares, head.container, size);
                 if head.tracer == TRACER_SCOPE {
-                    gone.push(Gone { root: head.root });
+                    found.gone.push(Gone { root: head.root });
                     false
                 } else {
-                    self.attribute(&head, len, snapshot, batch)
+                    self.attribute(&head, len, snapshot, batch, found)
                 }
             }
             None => false,
@@ -209,20 +215,39 @@ impl Reader {
     }
 
     /// Whose record is it, and what? One of nobody known is counted.
-    fn attribute(&self, head: &Head, len: usize, snapshot: &Snapshot, batch: &mut Batch) -> bool {
+    fn attribute(
+        &self,
+        head: &Head,
+        len: usize,
+        snapshot: &Snapshot,
+        batch: &mut Batch,
+        found: &mut Found,
+    ) -> bool {
         let counts = self.position > self.kept[0].counted_to.load(Relaxed);
         let subject = snapshot.subjects.get(&head.root);
         let decoder = snapshot.decoders.get(&head.tracer);
         let plan = decoder.and_then(|d| d.events.get(&head.type_id)).filter(|p| len >= p.size);
-        let (Some(subject), Some(decoder), Some(plan)) = (subject, decoder, plan) else {
-            self.kept[0].unattributed.fetch_add(u64::from(counts), Relaxed);
+        let (Some(subject), Some(plan)) = (subject, plan) else {
+            found.unattributed += u64::from(counts);
             return false;
         };
-        if let Some(stats) = decoder.stats.get(head.container as usize).filter(|_| counts) {
-            stats.delivered.fetch_add(1, Relaxed);
+        if counts {
+            add(&mut found.delivered, (head.tracer, head.container), 1);
         }
         batch.push(self.position, len, subject.clone(), plan.clone());
         true
+    }
+
+    /// A few stores in a row: a daemon killed before or after them has counted all of a look or nothing.
+    fn count(&self, found: &Found, snapshot: &Snapshot) {
+        for ((tracer, index), events) in &found.delivered {
+            let stats = snapshot.decoders.get(tracer).and_then(|d| d.stats.get(*index as usize));
+            if let Some(stats) = stats {
+                stats.delivered.fetch_add(*events, Relaxed);
+            }
+        }
+        self.kept[0].unattributed.fetch_add(found.unattributed, Relaxed);
+        self.kept[0].counted_to.fetch_max(self.position, Release);
     }
 
     fn give_back(&mut self, now: Instant) {
@@ -233,6 +258,7 @@ impl Reader {
             }
             // First the ring, then the shares: if killed in between, a container seems to hold a little more
             // than it does, never less.
+            self.kept[0].given_back.fetch_max(first.last, Release);
             self.ring.release(first.end);
             for (index, bytes) in &first.shares {
                 if let Some(c) = self.containers.get(*index as usize) {
@@ -244,9 +270,9 @@ impl Reader {
     }
 }
 
-fn share(shares: &mut Vec<(u32, u64)>, index: u32, size: u64) {
-    match shares.iter_mut().find(|(i, _)| *i == index) {
-        Some((_, bytes)) => *bytes += size,
-        None => shares.push((index, size)),
+fn add<K: PartialEq>(sums: &mut Vec<(K, u64)>, key: K, more: u64) {
+    match sums.iter_mut().find(|(k, _)| *k == key) {
+        Some((_, sum)) => *sum += more,
+        None => sums.push((key, more)),
     }
 }

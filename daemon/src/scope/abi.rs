@@ -57,7 +57,9 @@ pub struct Reader {
     pub epoch: AtomicU64,
     /// Numbers given to loaded objects so far.
     pub numbers: AtomicU64,
-    _pad: [u64; 4],
+    /// Cursor of the last event whose space was given back: no daemon to come can read it.
+    pub given_back: AtomicU64,
+    _pad: [u64; 3],
 }
 
 /// The head of each record, as copied out of the ring.

@@ -67,6 +67,12 @@ impl Scope {
         Ok(())
     }
 
+    /// Whether an earlier daemon left links.
+    pub fn is_left_attached(&self) -> bool {
+        let links = self.pins.as_ref().and_then(|p| std::fs::read_dir(p.join("links")).ok());
+        links.is_some_and(|mut l| l.next().is_some())
+    }
+
     pub fn is_attached(&self) -> bool {
         !self.links.is_empty()
     }
@@ -92,6 +98,11 @@ impl Scope {
         c.init.store(init, Relaxed);
         c.tracers.store(tracers, Relaxed);
         c.root.store(root, Release);
+    }
+
+    /// Whose first exec is still to come, as the kernel sees it.
+    pub fn init_of(&self, index: u32) -> u32 {
+        self.containers[index as usize].init.load(Acquire)
     }
 
     /// Whose first exec begins the container's own life; 0: that has been.

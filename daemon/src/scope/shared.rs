@@ -10,7 +10,7 @@ use std::{
 use libbpf_rs::{MapCore, MapHandle, Object};
 use thiserror::Error;
 
-use crate::tracer::{file::ObjectFile, load::with_log, open};
+use crate::tracer::{file::ObjectFile, log::with_log, open};
 
 const SHARED: &[&str] = &[
     "remora_slots",

@@ -7,14 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
-
 use super::contract::Description;
 use super::keep::{Keep, Kept};
 use super::links::{Attach, Held};
 use super::load::{Instance, Loaded, Source};
 use super::open::TracerError;
-use super::{ObjectFile, Opened};
+use super::ObjectFile;
+use super::view::TracerView;
 use crate::directory::{Decoder, Directory};
 use crate::scope::SharedMaps;
 use crate::scope::abi::{Reader, Stats};
@@ -25,46 +24,49 @@ const BITS: u32 = 64;
 
 #[derive(Debug)]
 pub struct Engine {
-    tracers: BTreeMap<String, Tracer>,
-    shared: Arc<SharedMaps>,
-    directory: Directory,
-    keep: Option<Keep>,
+    pub(super) tracers: BTreeMap<String, Tracer>,
+    /// Files that hold no tracer one can use, and why.
+    pub(super) refused: Vec<(PathBuf, String)>,
+    pub(super) shared: Arc<SharedMaps>,
+    pub(super) directory: Directory,
+    pub(super) keep: Option<Keep>,
     /// Gives numbers that are never used twice while the ring lives.
     reader: Arc<Mapped<Reader>>,
-    params: HashMap<String, HashMap<String, u64>>,
+    pub(super) params: HashMap<String, HashMap<String, u64>>,
     detach_after: Duration,
     reaper: mpsc::Sender<Vec<Held>>,
 }
 
-struct Tracer {
-    file: ObjectFile,
-    description: Arc<Description>,
-    loaded: Option<Loaded>,
+pub(super) struct Tracer {
+    pub(super) file: ObjectFile,
+    pub(super) description: Arc<Description>,
+    pub(super) loaded: Option<Loaded>,
     /// Attached once for all.
-    global: Vec<Held>,
+    pub(super) global: Vec<Held>,
     /// Attached to a container's cgroup, by index.
-    own: HashMap<u32, Vec<Held>>,
-    users: BTreeSet<u32>,
+    pub(super) own: HashMap<u32, Vec<Held>>,
+    pub(super) users: BTreeSet<u32>,
     idle_since: Option<Instant>,
-    problem: Option<String>,
+    pub(super) problem: Option<String>,
+    /// The problem is one of the configuration: trying again does not help.
+    misconfigured: bool,
 }
 
-/// What the API shows of a tracer.
-#[derive(Debug, Clone, Serialize)]
-pub struct TracerView {
-    #[serde(flatten)]
-    pub description: Arc<Description>,
-    pub origin: String,
-    /// `available`, `loaded`, `attached` or `failed`.
-    pub state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    pub containers: usize,
-    /// Programs this kernel took.
-    pub chosen: Vec<String>,
-    pub refused: Vec<(String, String)>,
-    /// Whether every link survives a restart of the daemon.
-    pub survives_restart: bool,
+impl Tracer {
+    /// Known, not loaded; `problem` is one of its configuration.
+    pub(super) fn new(file: ObjectFile, description: Description, problem: Option<String>) -> Self {
+        Self {
+            file,
+            description: Arc::new(description),
+            loaded: None,
+            global: Vec::new(),
+            own: HashMap::new(),
+            users: BTreeSet::new(),
+            idle_since: None,
+            misconfigured: problem.is_some(),
+            problem,
+        }
+    }
 }
 
 /// What is needed to read a tracer's counters.
@@ -95,52 +97,8 @@ impl Engine {
         let thread = std::thread::Builder::new().name("detach".into()).stack_size(128 << 10);
         thread.spawn(move || reaped.iter().for_each(drop))?;
         let tracers = BTreeMap::new();
-        Ok(Self { tracers, shared, directory, keep, reader, params, detach_after, reaper })
-    }
-
-    /// Makes a tracer known. It is understood or refused here, and loaded later.
-    pub fn add(&mut self, file: ObjectFile) -> Result<(), TracerError> {
-        let opened = Opened::open(&file)?;
-        let name = opened.description.name.clone();
-        let refused = |why| TracerError { verb: "add", origin: file.origin.clone(), why };
-        if ["all", "none", "default"].contains(&name.as_str()) {
-            return Err(refused(format!("the name {name} is reserved")));
-        }
-        if let Some(other) = self.tracers.get(&name) {
-            return Err(refused(format!("{} is already called {name}", other.file.origin)));
-        }
-        if let (Some(params), mut opened) = (self.params.get(&name), opened) {
-            opened.configure(0, 0, params)?;
-        }
-        let description = Arc::new(Opened::open(&file)?.description);
-        self.adopt_decoder(&name, &file);
-        let tracer = Tracer {
-            file,
-            description,
-            loaded: None,
-            global: Vec::new(),
-            own: HashMap::new(),
-            users: BTreeSet::new(),
-            idle_since: None,
-            problem: None,
-        };
-        self.tracers.insert(name, tracer);
-        Ok(())
-    }
-
-    /// Records that an earlier daemon's object left in the ring are still understood.
-    fn adopt_decoder(&self, name: &str, file: &ObjectFile) {
-        let Some((kept, old)) = self.keep.as_ref().and_then(|k| k.read(name)) else { return };
-        if old.fingerprint() == file.fingerprint() {
-            return;
-        }
-        let Some(stats) = self.keep.as_ref().and_then(|k| k.stats(name, self.shared.containers)) else {
-            return;
-        };
-        if let Ok(opened) = Opened::open(&old) {
-            let decoder = Decoder { events: Arc::new(opened.events), stats: Arc::new(stats) };
-            self.directory.put_decoder(kept.number, decoder);
-        }
+        let refused = Vec::new();
+        Ok(Self { tracers, refused, shared, directory, keep, reader, params, detach_after, reaper })
     }
 
     /// Tracers for a list of names and groups, and what of the list means nothing.
@@ -174,6 +132,9 @@ impl Engine {
         let Some(tracer) = self.tracers.get(name) else { return Err(format!("no tracer {name}")) };
         if tracer.loaded.is_some() {
             return Ok(());
+        }
+        if let Some(problem) = tracer.problem.as_ref().filter(|_| tracer.misconfigured) {
+            return Err(problem.clone());
         }
         let file = tracer.file.clone();
         let instance = self.instance(name, &file)?;
@@ -229,15 +190,10 @@ impl Engine {
         };
         let pin = |link: String| pins.as_ref().map(|p: &PathBuf| p.join("links").join(link));
         let programs = |attach| loaded.chosen.iter().filter(move |(_, a)| *a == attach).map(|(n, _)| n);
+        let mut new = Vec::new();
         if global.is_empty() {
             for program in programs(Attach::Global) {
-                match Held::new(&loaded.object, program, None, pin(program.clone()).as_deref()) {
-                    Ok(held) => global.push(held),
-                    Err(e) => {
-                        let _ = self.reaper.send(std::mem::take(global));
-                        return Err(e);
-                    }
-                }
+                new.push(Held::new(&loaded.object, program, None, pin(program.clone()).as_deref())?);
             }
         }
         let mut mine = Vec::new();
@@ -245,6 +201,7 @@ impl Engine {
             let pin = pin(format!("{program}@{root}"));
             mine.push(Held::new(&loaded.object, program, Some(cgroup), pin.as_deref())?);
         }
+        global.append(&mut new);
         own.insert(index, mine);
         tracer.users.insert(index);
         tracer.idle_since = None;
@@ -299,7 +256,8 @@ impl Engine {
     }
 
     pub fn views(&self) -> Vec<TracerView> {
-        self.tracers.values().map(Tracer::view).collect()
+        let failed = self.refused.iter().map(|(file, why)| TracerView::refused(file, why));
+        self.tracers.values().map(Tracer::view).chain(failed).collect()
     }
 
     pub fn meters(&self) -> Vec<Meter> {
@@ -315,28 +273,6 @@ impl Engine {
     pub fn leave(self) {
         for tracer in self.tracers.into_values() {
             tracer.global.into_iter().chain(tracer.own.into_values().flatten()).for_each(Held::leave);
-        }
-    }
-}
-
-impl Tracer {
-    fn view(&self) -> TracerView {
-        let attached = !self.global.is_empty() || !self.own.is_empty();
-        let held = self.global.iter().chain(self.own.values().flatten());
-        TracerView {
-            description: self.description.clone(),
-            origin: self.file.origin.clone(),
-            state: match (&self.problem, &self.loaded) {
-                (Some(_), _) => "failed",
-                _ if attached => "attached",
-                (None, Some(_)) => "loaded",
-                (None, None) => "available",
-            },
-            problem: self.problem.clone(),
-            containers: self.users.len(),
-            chosen: self.loaded.iter().flat_map(|l| l.chosen.iter().map(|(n, _)| n.clone())).collect(),
-            refused: self.loaded.iter().flat_map(|l| l.refused.clone()).collect(),
-            survives_restart: held.into_iter().all(|h| h.pinned),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct ObjectFile {
     /// For messages: a path, or `built-in NAME`.
     pub origin: String,
     pub bytes: Arc<[u8]>,
+    /// Came with the binary, and was checked when that was built.
+    pub builtin: bool,
 }
 
 impl ObjectFile {
@@ -46,25 +48,33 @@ impl ObjectFile {
     }
 
     fn of(name: &str, bytes: &'static [u8]) -> Self {
-        Self { origin: format!("built-in {name}"), bytes: bytes.into() }
+        Self { origin: format!("built-in {name}"), bytes: bytes.into(), builtin: true }
     }
 
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let io = |cause| FileError::Io { path: path.to_owned(), cause };
-        let size = fs::metadata(path).map_err(io)?.len();
-        if size > OBJECT_MAX {
-            return Err(io(io::Error::other(format!("{size} bytes, at most {OBJECT_MAX} are read"))));
+        let meta = fs::metadata(path).map_err(io)?;
+        if !meta.is_file() {
+            return Err(io(io::Error::other("not a regular file")));
         }
-        Ok(Self { origin: path.display().to_string(), bytes: fs::read(path).map_err(io)?.into() })
+        if meta.len() > OBJECT_MAX {
+            return Err(io(io::Error::other(format!("{} bytes, at most {OBJECT_MAX} are read", meta.len()))));
+        }
+        let bytes = fs::read(path).map_err(io)?.into();
+        Ok(Self { origin: path.display().to_string(), bytes, builtin: false })
     }
 
-    /// The objects of a folder, each accepted or refused for itself. A missing folder holds none.
-    pub fn folder(dir: &Path) -> Vec<Result<Self, FileError>> {
+    /// The objects of a folder by path, each accepted or refused for itself. A missing folder holds none.
+    pub fn folder(dir: &Path) -> Vec<(PathBuf, Result<Self, FileError>)> {
         let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
         let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
         paths.retain(|p| p.extension().is_some_and(|e| e == "o"));
         paths.sort();
-        paths.into_iter().map(|p| trusted(&p).and_then(|()| Self::read(&p))).collect()
+        let accept = |p: PathBuf| {
+            let read = trusted(&p).and_then(|()| Self::read(&p));
+            (p, read)
+        };
+        paths.into_iter().map(accept).collect()
     }
 
     /// Identity of the content, to tell an upgrade from a restart.

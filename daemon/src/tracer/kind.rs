@@ -5,6 +5,7 @@ use std::sync::Arc;
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize, TypeId, types};
 
 use super::contract::Tags;
+use super::kernel;
 
 /// How the bytes of a member are to be read and shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,9 +91,12 @@ impl Kind {
 pub fn of(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(Kind, usize), String> {
     let ty = btf.type_by_id::<BtfType<'_>>(id).ok_or("type missing from BTF")?;
     if ty.kind() == BtfKind::Typedef {
-        let size = size_of(&ty)?;
-        if let Some(kind) = by_typedef(&ty.name().unwrap_or_default().to_string_lossy()) {
-            return Ok((kind, size));
+        let name = name_of(&ty);
+        if let Some((kind, expected)) = by_typedef(&name) {
+            return match size_of(&ty)? {
+                size if size == expected => Ok((kind, size)),
+                size => Err(format!("{name} of {size} bytes, it has {expected}")),
+            };
         }
     }
     match ty.kind() {
@@ -103,38 +107,44 @@ pub fn of(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(Kind, usize), Strin
         BtfKind::Int => integer(&ty),
         BtfKind::Enum | BtfKind::Enum64 => enumeration(&ty, tags),
         BtfKind::Array => array(&ty),
-        BtfKind::Struct if name_of(&ty) == "remora_histogram" => {
-            Ok((Kind::Histogram(histogram(size_of(&ty)?, 0, 1.0, "")), size_of(&ty)?))
-        }
-        other => Err(format!("{other:?} {} cannot be shown", name_of(&ty))),
+        BtfKind::Struct if name_of(&ty) == "remora_histogram" => match size_of(&ty)? {
+            HISTOGRAM_SIZE => Ok((Kind::Histogram(histogram(0, 1.0, "")), HISTOGRAM_SIZE)),
+            size => Err(format!("remora_histogram of {size} bytes, it has {HISTOGRAM_SIZE}")),
+        },
+        BtfKind::Struct => Err(format!("struct {} behind a typedef cannot be shown", name_of(&ty))),
+        other => Err(format!("{other:?} {} cannot be shown", name_of(&ty)).replace("  ", " ")),
     }
 }
 
-fn by_typedef(name: &str) -> Option<Kind> {
+/// `REMORA_BUCKETS` counts and the sum.
+const HISTOGRAM_SIZE: usize = 264;
+
+/// The meaning of a typedef, and its size: a record is read by it.
+fn by_typedef(name: &str) -> Option<(Kind, usize)> {
     Some(match name {
-        "remora_ktime" => Kind::Ktime,
-        "remora_ns" => Kind::Duration(1),
-        "remora_us" => Kind::Duration(1000),
-        "remora_bytes" => Kind::Bytes,
-        "remora_errno" => Kind::Errno,
-        "remora_signal" => Kind::Signal,
-        "remora_mode" => Kind::Mode,
-        "remora_dev" => Kind::Dev,
-        "remora_ipv4" => Kind::Ipv4,
-        "remora_ipv6" => Kind::Ipv6,
-        "remora_be16" => Kind::Be16,
-        "remora_index" => Kind::Index,
-        "remora_text" => Kind::Text,
-        "remora_args" => Kind::Args,
-        "remora_path" => Kind::Path,
-        "remora_histogram_ns" => Kind::Histogram(histogram(264, 10, 1e-9, "seconds")),
-        "remora_histogram_bytes" => Kind::Histogram(histogram(264, 0, 1.0, "bytes")),
+        "remora_ktime" => (Kind::Ktime, 8),
+        "remora_ns" => (Kind::Duration(1), 8),
+        "remora_us" => (Kind::Duration(1000), 8),
+        "remora_bytes" => (Kind::Bytes, 8),
+        "remora_errno" => (Kind::Errno, 4),
+        "remora_signal" => (Kind::Signal, 4),
+        "remora_mode" => (Kind::Mode, 4),
+        "remora_dev" => (Kind::Dev, 4),
+        "remora_ipv4" => (Kind::Ipv4, 4),
+        "remora_ipv6" => (Kind::Ipv6, 16),
+        "remora_be16" => (Kind::Be16, 2),
+        "remora_index" => (Kind::Index, 4),
+        "remora_text" => (Kind::Text, 4),
+        "remora_args" => (Kind::Args, 4),
+        "remora_path" => (Kind::Path, 4),
+        "remora_histogram_ns" => (Kind::Histogram(histogram(10, 1e-9, "seconds")), HISTOGRAM_SIZE),
+        "remora_histogram_bytes" => (Kind::Histogram(histogram(0, 1.0, "bytes")), HISTOGRAM_SIZE),
         _ => return None,
     })
 }
 
-fn histogram(size: usize, first: u32, scale: f64, unit: &'static str) -> Histogram {
-    Histogram { buckets: size / 8 - 1, first, scale, unit }
+fn histogram(first: u32, scale: f64, unit: &'static str) -> Histogram {
+    Histogram { buckets: HISTOGRAM_SIZE / 8 - 1, first, scale, unit }
 }
 
 fn integer(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
@@ -156,16 +166,34 @@ fn integer(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
 }
 
 fn enumeration(ty: &BtfType<'_>, tags: &Tags) -> Result<(Kind, usize), String> {
-    let name = |n: Option<&std::ffi::OsStr>| n.unwrap_or_default().to_string_lossy().into_owned();
-    let names: Vec<(u64, String)> = if let Ok(e) = types::Enum::try_from(*ty) {
-        e.iter().map(|m| (m.value as u64 & 0xffff_ffff, name(m.name))).collect()
-    } else {
-        let e = types::Enum64::try_from(*ty).map_err(|_| "not an enum")?;
-        e.iter().map(|m| (m.value as u64, name(m.name))).collect()
-    };
+    let size = size_of(ty)?;
+    if !matches!(size, 1 | 2 | 4 | 8) {
+        return Err(format!("enum {} of {size} bytes", name_of(ty)));
+    }
+    let own = enumerators(ty).ok_or("not an enum")?;
+    let running = kernel::enumerators(&name_of(ty)).filter(|theirs| is_same(&own, theirs));
+    let mask = u64::MAX >> (64 - 8 * size);
+    let mut names = running.unwrap_or(own);
+    names.iter_mut().for_each(|(value, _)| *value &= mask);
     let names = Arc::new(Names(names));
     let flags = tags.has(ty.type_id(), None, "flags");
-    Ok((if flags { Kind::Flags(names) } else { Kind::Enum(names) }, size_of(ty)?))
+    Ok((if flags { Kind::Flags(names) } else { Kind::Enum(names) }, size))
+}
+
+/// An enumerator's name stands for one thing in C: two enums that share one are the same, of two kernels. A
+/// tracer's own enum that only happens to be called like one of the kernel's shares none.
+fn is_same(own: &[(u64, String)], theirs: &[(u64, String)]) -> bool {
+    own.iter().any(|(_, name)| theirs.iter().any(|(_, n)| n == name))
+}
+
+/// Values and names.
+pub fn enumerators(ty: &BtfType<'_>) -> Option<Vec<(u64, String)>> {
+    let name = |n: Option<&std::ffi::OsStr>| n.unwrap_or_default().to_string_lossy().into_owned();
+    if let Ok(e) = types::Enum::try_from(*ty) {
+        return Some(e.iter().map(|m| (m.value as u64, name(m.name))).collect());
+    }
+    let e = types::Enum64::try_from(*ty).ok()?;
+    Some(e.iter().map(|m| (m.value as u64, name(m.name))).collect())
 }
 
 /// An array whose element is named char is a string; no other array is shown.
@@ -186,7 +214,8 @@ fn name_of(ty: &BtfType<'_>) -> String {
 pub fn size_of(ty: &BtfType<'_>) -> Result<usize, String> {
     let ty = ty.skip_mods_and_typedefs();
     if let Ok(array) = types::Array::try_from(ty) {
-        return Ok(size_of(&array.contained_type())? * array.capacity());
+        let whole = size_of(&array.contained_type())?.checked_mul(array.capacity());
+        return whole.ok_or_else(|| "array larger than memory".to_owned());
     }
     macro_rules! size {
         ($($kind:ident),*) => {

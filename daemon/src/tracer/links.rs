@@ -93,7 +93,7 @@ impl Drop for Held {
 
 fn attach(object: &Object, program: &str, cgroup: Option<&Path>) -> Result<Link, String> {
     let prog = find(object, program)?;
-    super::load::with_log(|| match cgroup {
+    super::log::with_log(|| match cgroup {
         None => prog.attach().map_err(|e| e.to_string()),
         Some(path) => {
             let dir = fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -113,5 +113,5 @@ pub fn try_attach(object: &Object, program: &str) -> Result<(), String> {
     if is_cgroup(prog.prog_type()) {
         return Ok(());
     }
-    super::load::with_log(|| prog.attach().map(drop).map_err(|e| e.to_string()))
+    super::log::with_log(|| prog.attach().map(drop).map_err(|e| e.to_string()))
 }

@@ -1,17 +1,17 @@
 //! Loaded: in the kernel, sharing the scope's maps, every program shown to look at the scope. Not yet attached.
 
 use std::{
-    cell::RefCell,
     collections::{HashMap, HashSet},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     path::Path,
-    sync::{Arc, Once},
+    sync::Arc,
 };
 
-use libbpf_rs::{MapCore, MapHandle, MapType, Object, PrintLevel, ProgramType};
+use libbpf_rs::{AsRawLibbpf, MapCore, MapHandle, MapType, Object, ProgramType};
 
-use super::contract::Program;
+use super::contract::{Program, is_identifier};
 use super::links::{self, Attach};
+use super::log::with_log;
 use super::metric::MetricMap;
 use super::open::{Opened, TracerError};
 use super::{ObjectFile, contract::Description, plan::EventPlan};
@@ -195,10 +195,16 @@ fn prepare(
     let mut failed = None;
     for mut map in opened.object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
+        // Where things are pinned is ours to say, not the object's.
+        // SAFETY: the map belongs to `opened`, which is borrowed; no path means none.
+        unsafe { libbpf_sys::bpf_map__set_pin_path(map.as_libbpf_object().as_ptr(), std::ptr::null()) };
         let array = matches!(map.map_type(), MapType::Array | MapType::PercpuArray);
         let result = if let Some(fd) = shared.get(&name) {
             map.reuse_fd(fd)
         } else if name.contains('.') {
+            Ok(())
+        } else if !is_identifier(&name) || name == "links" {
+            failed.get_or_insert(format!("map {name:?}: not a name a map may have"));
             Ok(())
         } else {
             let sized = name == "remora_stats" || array && by_container.contains(name.as_str());
@@ -246,39 +252,6 @@ fn check_scoped(prog: BorrowedFd<'_>, shared: &SharedMaps) -> Result<(), String>
         return Ok(());
     }
     Err("does not ask whose event it is: begin with remora_container() or one of its kin".into())
-}
-
-thread_local! {
-    static LOG: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Runs libbpf with its messages caught; an error carries the end of them.
-pub fn with_log<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    static CATCH: Once = Once::new();
-    CATCH.call_once(|| {
-        libbpf_rs::set_print(Some((PrintLevel::Info, keep)));
-    });
-    LOG.set(Some(String::new()));
-    let result = f();
-    let log = LOG.take().unwrap_or_default();
-    result.map_err(|e| {
-        let tail: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-        let tail = &tail[tail.len().saturating_sub(8)..];
-        if tail.is_empty() { e } else { format!("{e}: {}", tail.join(" | ")) }
-    })
-}
-
-fn keep(_: PrintLevel, message: String) {
-    let kept = LOG.with_borrow_mut(|log| {
-        log.as_mut().map(|log| {
-            if log.len() < 1 << 20 {
-                log.push_str(&message);
-            }
-        })
-    });
-    if kept.is_none() {
-        tracing::debug!(target: "libbpf", "{}", message.trim_end());
-    }
 }
 
 /// Whether the programs of this type report per container by being attached to its cgroup.

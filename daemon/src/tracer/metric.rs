@@ -1,8 +1,11 @@
 //! Metric maps: maps whose value has members tagged counter, gauge or histogram, by container and labels.
 
-use libbpf_rs::btf::{Btf, BtfType, TypeId, types};
+use libbpf_rs::{
+    MapType,
+    btf::{Btf, BtfType, TypeId, types},
+};
 
-use super::contract::{MetricDescription, Tags};
+use super::contract::{MetricDescription, Tags, is_identifier};
 use super::kind::{self, Kind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,9 @@ pub struct Label {
     pub size: usize,
 }
 
+/// Labels that every series has, and the one of a histogram's buckets.
+const BASE_LABELS: [&str; 4] = ["namespace", "pod", "container", "le"];
+
 #[derive(Debug, Clone)]
 pub struct MetricMap {
     pub map: String,
@@ -63,14 +69,50 @@ impl MetricMap {
             return Ok(None);
         }
         let (index_at, labels) = key(btf, tags, map.key).map_err(|e| format!("map {}: key {e}", map.name))?;
-        Ok(Some(Self {
+        let plan = Self {
             map: map.name.clone(),
             key_size: map.key_size,
             value_size: map.value_size,
             index_at,
             labels,
             metrics,
-        }))
+        };
+        plan.check(map.map_type).map_err(|e| format!("map {}: {e}", plan.map))?;
+        Ok(Some(plan))
+    }
+
+    /// Reading trusts offsets, and names are written as they are.
+    fn check(&self, map_type: MapType) -> Result<(), String> {
+        let array = matches!(map_type, MapType::Array | MapType::PercpuArray);
+        if !array && !map_type.is_hash_map() {
+            return Err(format!("a {map_type:?} cannot hold metrics: hash and array maps can"));
+        }
+        if array && (self.key_size != 4 || !self.labels.is_empty()) {
+            return Err("the key of an array is a remora_index alone".into());
+        }
+        let within = |at: usize, len: usize, size: usize| at.checked_add(len).is_some_and(|end| end <= size);
+        if !within(self.index_at, 4, self.key_size) {
+            return Err("the remora_index reaches beyond the key".into());
+        }
+        let mut names: Vec<&str> = BASE_LABELS.to_vec();
+        for label in &self.labels {
+            if !within(label.offset, label.size, self.key_size) {
+                return Err(format!("key member {}: reaches beyond the key", label.name));
+            }
+            if !is_identifier(&label.name) || names.contains(&label.name.as_str()) {
+                return Err(format!("key member {}: cannot be a label, or is one already", label.name));
+            }
+            names.push(&label.name);
+        }
+        for metric in &self.metrics {
+            if !within(metric.offset, metric.size, self.value_size) {
+                return Err(format!("value member of {}: reaches beyond the value", metric.name));
+            }
+            if !is_identifier(&metric.name) {
+                return Err(format!("value member of {:?}: not an identifier", metric.name));
+            }
+        }
+        Ok(())
     }
 
     pub fn describe(&self) -> Vec<MetricDescription> {
@@ -93,6 +135,7 @@ pub struct RawMap {
     pub value: TypeId,
     pub key_size: usize,
     pub value_size: usize,
+    pub map_type: MapType,
 }
 
 fn struct_at<'b>(btf: &'b Btf<'_>, id: TypeId) -> Option<types::Struct<'b>> {

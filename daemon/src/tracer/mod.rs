@@ -1,15 +1,20 @@
 //! Tracers: BPF objects that describe themselves. File, then opened, then loaded, then attached.
 
+mod admit;
 pub mod contract;
 pub mod engine;
 pub mod file;
 pub mod keep;
+pub mod kernel;
 pub mod kind;
 pub mod links;
 pub mod load;
+pub mod log;
 pub mod metric;
 pub mod open;
 pub mod plan;
+pub mod trial;
+pub mod view;
 
 pub use contract::Description;
 pub use engine::Engine;

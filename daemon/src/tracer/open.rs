@@ -8,7 +8,7 @@ use libbpf_rs::{
 };
 use thiserror::Error;
 
-use super::contract::{Description, Param, Program, Tags, valid_name};
+use super::contract::{Description, Param, Program, Tags, is_identifier, valid_name};
 use super::metric::{MetricMap, RawMap};
 use super::{ObjectFile, kind, plan::EventPlan};
 use crate::scope::abi;
@@ -78,7 +78,7 @@ impl Opened {
 type Parts = (Description, HashMap<u32, Arc<EventPlan>>, Vec<Arc<MetricMap>>, usize);
 
 pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
-    super::load::with_log(|| {
+    super::log::with_log(|| {
         ObjectBuilder::default()
             .name("remora")
             .and_then(|b| b.open_memory(&file.bytes))
@@ -105,6 +105,9 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
     for ty in btf.type_by_kind::<types::Struct<'_>>() {
         if tags.has(ty.type_id(), None, "event") {
             let plan = EventPlan::compile(btf, &tags, &ty, &tracer)?;
+            if events.values().any(|p: &Arc<EventPlan>| p.name == plan.name) {
+                return Err(format!("two structs are event {}", plan.name));
+            }
             events.insert(plan.type_id, Arc::new(plan));
         }
     }
@@ -113,6 +116,12 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
         if let Some(plan) = MetricMap::compile(btf, &tags, &name, &map)? {
             metrics.push(Arc::new(plan));
         }
+    }
+    let mut names: Vec<&str> =
+        metrics.iter().flat_map(|m| m.metrics.iter().map(|m| m.name.as_str())).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
+        return Err(format!("two members are metric {}", twice[0]));
     }
     let mut description = Description {
         help: tags.text(var, None, "help").unwrap_or_default().to_owned(),
@@ -193,6 +202,7 @@ fn raw_maps(object: &OpenObject) -> Vec<RawMap> {
             value: TypeId::from(value),
             key_size: m.key_size() as usize,
             value_size: m.value_size() as usize,
+            map_type: m.map_type(),
         }
     };
     let all = object.maps().map(raw);
@@ -232,10 +242,15 @@ fn params(
 }
 
 fn programs(object: &OpenObject, btf: &Btf<'_>, tags: &Tags) -> Result<Vec<Program>, String> {
+    let name_of = |f: types::Func<'_>| Some((f.name()?.to_string_lossy().into_owned(), f.type_id()));
+    let funcs: HashMap<_, _> = btf.type_by_kind::<types::Func<'_>>().filter_map(name_of).collect();
     let mut out = Vec::new();
     for prog in object.progs() {
         let name = prog.name().to_string_lossy().into_owned();
-        let func = btf.type_by_name::<types::Func<'_>>(&name).map(|f| f.type_id());
+        if !is_identifier(&name) {
+            return Err(format!("program {name:?}: not an identifier"));
+        }
+        let func = funcs.get(&name).copied();
         let tag = |word| func.and_then(|id| tags.text(id, None, word));
         let oneof = match tag("oneof").map(|t| t.split_once(' ')) {
             None => None,

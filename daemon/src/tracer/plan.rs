@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libbpf_rs::btf::{Btf, BtfType, HasSize, TypeId, types};
 
-use super::contract::{EventDescription, FieldDescription, Tags};
+use super::contract::{EventDescription, FieldDescription, Tags, is_identifier};
 use super::kind::{self, Kind};
 use crate::scope::abi::Head;
 
@@ -47,6 +47,10 @@ pub struct EventPlan {
 
 /// At most this many tails in one event.
 pub const TAILS_MAX: usize = 8;
+/// `REMORA_HEAD_MAX`
+const HEAD_MAX: usize = 1024;
+/// What every event begins with.
+const TAKEN: [&str; 3] = ["time", "event", "container"];
 
 impl EventPlan {
     /// The plan of a struct tagged as event; the error names struct and member.
@@ -81,8 +85,33 @@ impl EventPlan {
         if plan.tails.len() > TAILS_MAX {
             return Err(format!("struct {of}: more than {TAILS_MAX} tails"));
         }
-        plan.ops = ops(&plan.fields)?;
+        if plan.size > HEAD_MAX {
+            return Err(format!(
+                "struct {of}: {} bytes, at most {HEAD_MAX} may stand before the tails",
+                plan.size
+            ));
+        }
+        plan.check(&of)?;
+        plan.ops = ops(&plan.fields).map_err(|e| format!("struct {of}: {e}"))?;
         Ok(plan)
+    }
+
+    /// Decoding trusts offsets, and paths are written as they are.
+    fn check(&self, of: &str) -> Result<(), String> {
+        for field in &self.fields {
+            let path = &field.path;
+            if field.offset.checked_add(field.size).is_none_or(|end| end > self.size) {
+                return Err(format!("struct {of}: member at {path}: reaches beyond the struct"));
+            }
+            if !path.split('.').all(is_identifier) {
+                return Err(format!("struct {of}: member at {path:?}: no path of identifiers"));
+            }
+            let first = path.split('.').next().unwrap_or_default();
+            if TAKEN.contains(&first) {
+                return Err(format!("struct {of}: member at {path}: {first} is in every event already"));
+            }
+        }
+        Ok(())
     }
 
     fn members(

@@ -1,0 +1,104 @@
+//! Which tracers there are: files understood and admitted, or refused by name.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::contract::Description;
+use super::engine::{Engine, Tracer};
+use super::open::TracerError;
+use super::{ObjectFile, Opened, trial};
+use crate::directory::Decoder;
+
+/// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.
+const RESERVED: [&str; 12] = [
+    "all",
+    "none",
+    "default",
+    "build",
+    "container",
+    "containers",
+    "events",
+    "history",
+    "map",
+    "program",
+    "records",
+    "tracer",
+];
+
+impl Engine {
+    /// Takes in the built-in tracers and those of a folder. One that is refused is said and shown so, and does
+    /// not keep the others from working.
+    pub fn add_all(&mut self, dir: &Path) {
+        for file in ObjectFile::embedded() {
+            let name = PathBuf::from(&file.origin);
+            self.add_or_refuse(name, Ok(file));
+        }
+        for (path, file) in ObjectFile::folder(dir) {
+            self.add_or_refuse(path, file.map_err(|e| e.to_string()));
+        }
+        for name in self.params.keys().filter(|n| !self.tracers.contains_key(*n)) {
+            tracing::error!("failed to configure tracers.params.{name}: there is no such tracer");
+        }
+    }
+
+    fn add_or_refuse(&mut self, path: PathBuf, file: Result<ObjectFile, String>) {
+        if let Err(why) = file.and_then(|f| self.add(f).map_err(|e| e.to_string())) {
+            tracing::error!("{why}");
+            self.refused.push((path, why));
+        }
+    }
+
+    /// Makes a tracer known. It is understood or refused here, and loaded later.
+    fn add(&mut self, file: ObjectFile) -> Result<(), TracerError> {
+        if !file.builtin {
+            trial::survives(&file)?;
+        }
+        let mut opened = Opened::open(&file)?;
+        let name = opened.description.name.clone();
+        self.admit(&file, &opened.description)?;
+        let configured = self.params.get(&name).map_or(Ok(()), |params| opened.configure(0, 0, params));
+        let problem = configured.err().map(|e| e.to_string());
+        if let Some(problem) = &problem {
+            tracing::error!("{problem}");
+        }
+        self.adopt_decoder(&name, &file);
+        self.tracers.insert(name, Tracer::new(file, opened.description, problem));
+        Ok(())
+    }
+
+    /// Names that mean something else already are refused: of tracers, and of metrics.
+    fn admit(&self, file: &ObjectFile, new: &Description) -> Result<(), TracerError> {
+        let refused = |why| Err(TracerError { verb: "add", origin: file.origin.clone(), why });
+        let name = &new.name;
+        if RESERVED.contains(&name.as_str()) {
+            return refused(format!("the name {name} is reserved"));
+        }
+        if let Some(other) = self.tracers.get(name) {
+            return refused(format!("{} is already called {name}", other.file.origin));
+        }
+        for other in self.tracers.values() {
+            let theirs = &other.description.metrics;
+            if let Some(same) = new.metrics.iter().find(|m| theirs.iter().any(|t| t.name == m.name)) {
+                return refused(format!("{} already has a metric {}", other.file.origin, same.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that an earlier daemon's object left in the ring are still understood.
+    fn adopt_decoder(&self, name: &str, file: &ObjectFile) {
+        let Some((kept, old)) = self.keep.as_ref().and_then(|k| k.read(name)) else { return };
+        if old.fingerprint() == file.fingerprint() {
+            return;
+        }
+        let Some(stats) = self.keep.as_ref().and_then(|k| k.stats(name, self.shared.containers)) else {
+            return;
+        };
+        if let Ok(opened) = Opened::open(&old) {
+            let decoder = Decoder { events: Arc::new(opened.events), stats: Arc::new(stats) };
+            self.directory.put_decoder(kept.number, decoder);
+        }
+    }
+}

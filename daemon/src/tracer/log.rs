@@ -1,0 +1,71 @@
+//! What libbpf says, caught while it works: an error carries the end of it.
+
+use std::{
+    cell::RefCell,
+    ffi::{c_char, c_int, c_void},
+    sync::Once,
+};
+
+/// Longest single message, in bytes; the verifier's log comes as one. Only what is written takes memory.
+const MESSAGE_MAX: usize = 1 << 20;
+/// Of one operation.
+const KEPT_MAX: usize = 2 << 20;
+
+thread_local! {
+    static LOG: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs libbpf with its messages caught.
+pub fn with_log<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    static CATCH: Once = Once::new();
+    CATCH.call_once(catch);
+    LOG.set(Some(String::new()));
+    let result = f();
+    let log = LOG.take().unwrap_or_default();
+    result.map_err(|e| {
+        let tail: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let tail = &tail[tail.len().saturating_sub(8)..];
+        if tail.is_empty() { e } else { format!("{e}: {}", tail.join(" | ")) }
+    })
+}
+
+unsafe extern "C" {
+    fn vsnprintf(to: *mut c_char, size: usize, format: *const c_char, args: *mut c_void) -> c_int;
+}
+
+/// libbpf-rs would format for us, but panics on a message that is not UTF-8; names and source lines in an
+/// object may be any bytes.
+extern "C" fn print(level: u32, format: *const c_char, args: *mut c_void) -> c_int {
+    if level == libbpf_sys::LIBBPF_DEBUG {
+        return 0;
+    }
+    let mut buffer = vec![0u8; MESSAGE_MAX];
+    // SAFETY: libbpf passes a format and its arguments; no more than the buffer's length is written.
+    let len = unsafe { vsnprintf(buffer.as_mut_ptr().cast(), buffer.len(), format, args) };
+    buffer.truncate(usize::try_from(len).unwrap_or(0).min(MESSAGE_MAX - 1));
+    keep(&String::from_utf8_lossy(&buffer));
+    len
+}
+
+fn catch() {
+    type Print = extern "C" fn(u32, *const c_char, *mut c_void) -> c_int;
+    // SAFETY: the same function but for how the bindings call a va_list, which differs by platform; it is
+    // always passed as a pointer.
+    unsafe {
+        let print = std::mem::transmute::<Print, libbpf_sys::libbpf_print_fn_t>(print);
+        libbpf_sys::libbpf_set_print(print);
+    }
+}
+
+fn keep(message: &str) {
+    let kept = LOG.with_borrow_mut(|log| {
+        log.as_mut().map(|log| {
+            if log.len() < KEPT_MAX {
+                log.push_str(message);
+            }
+        })
+    });
+    if kept.is_none() {
+        tracing::debug!(target: "libbpf", "{}", message.trim_end());
+    }
+}
