@@ -6,6 +6,7 @@ SYSCONFDIR ?= /etc
 # podman and CRI-O look there whatever our prefix is.
 HOOKSDIR   ?= /usr/share/containers/oci/hooks.d
 BPF_OUT    ?= build/bpf
+FIXTURES_OUT ?= build/fixtures
 CARGO      ?= cargo
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
@@ -17,6 +18,7 @@ BPF_STRIP   ?= llvm-strip
 BPF_FLAGS   := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror -I bpf
 BPF_HEADERS := $(wildcard bpf/*.h)
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(BPF_OUT)/%.bpf.o,$(wildcard bpf/*.bpf.c))
+FIXTURES    := $(patsubst tests/fixtures/%.bpf.c,$(FIXTURES_OUT)/%.bpf.o,$(wildcard tests/fixtures/*.bpf.c))
 
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
@@ -24,7 +26,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf build demo test bench check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures build demo test bench check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +36,8 @@ deps: ## install what building and testing need, as far as it is missing
 
 bpf: $(BPF_OBJECTS) ## compile the tracers into BPF_OUT (build/bpf)
 
+fixtures: $(FIXTURES) ## compile the tests' own tracers into FIXTURES_OUT (build/fixtures)
+
 define compile_bpf
 @mkdir -p $(@D)
 $(BPF_CLANG) $(BPF_FLAGS) -c $< -o $@
@@ -42,6 +46,10 @@ endef
 
 # -g first for the BTF, then without the DWARF that came with it.
 $(BPF_OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
+	$(compile_bpf)
+
+# What the end-to-end tests feed to remora.
+$(FIXTURES_OUT)/%.bpf.o: tests/fixtures/%.bpf.c $(BPF_HEADERS) $(wildcard tests/fixtures/*.h)
 	$(compile_bpf)
 
 # Tracers from outside of bpf/: `make examples/NAME.bpf.o`.

@@ -24,7 +24,7 @@
 #define REMORA_ATTRIBUTES(name) REMORA_TAG("attributes " name)	/* struct shown at the event's top level */
 /* member shown at this dotted path from the event's top, the OpenTelemetry name where there is one */
 #define REMORA_ATTRIBUTE(path) REMORA_TAG("attribute " path)
-#define REMORA_FLAGS REMORA_TAG("flags")			/* enum whose values are or-ed together */
+#define REMORA_FLAGS REMORA_TAG("flags")			/* member: an enum whose values are or-ed together */
 #define REMORA_FEATURE REMORA_TAG("feature")			/* member that makes behaviour: profiles learn it */
 #define REMORA_ONEOF(group, rank) REMORA_TAG("oneof " group " " rank) /* programs of which the first that loads is taken */
 /* const volatile __u32 max_args REMORA_PARAM("4096", "0", "8192", "bytes of arguments reported"); */

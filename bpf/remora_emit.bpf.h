@@ -178,7 +178,6 @@ static __always_inline void remora_tail_path(struct remora_scratch *b, struct re
 	struct vfsmount *vfs = BPF_CORE_READ(path, mnt), *root_vfs = BPF_CORE_READ(root, mnt);
 	struct dentry *d = BPF_CORE_READ(path, dentry), *root_d = BPF_CORE_READ(root, dentry);
 	struct mount *m = container_of(vfs, struct mount, mnt);
-	__u32 start = b->used;
 	int i;
 
 	for (i = 0; i < REMORA_PATH_DEPTH; i++) {
@@ -204,7 +203,7 @@ static __always_inline void remora_tail_path(struct remora_scratch *b, struct re
 	}
 	if (i == REMORA_PATH_DEPTH)
 		t->truncated = 1;
-	else if (b->used == start) /* the root itself: one empty component */
+	else if (!t->len) /* the root itself: one empty component */
 		remora_tail_str(b, t, fixed, "", 1, false);
 }
 

@@ -185,7 +185,11 @@ struct signal_struct {
 struct ns_common {
 	unsigned int inum;
 };
+struct thread_info {
+	u32 status;
+};
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	struct mm_struct *mm;
 	int exit_code;
@@ -210,7 +214,7 @@ struct linux_binprm {
 	int envc;
 };
 struct pt_regs {
-	unsigned long di, si, dx, r10, r8, r9, orig_ax, ax, ip, sp;
+	unsigned long di, si, dx, r10, r8, r9, bx, cx, orig_ax, ax, ip, sp;
 };
 
 /* --- sockets --- */
@@ -237,13 +241,13 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	int skc_bound_dev_if;
+	unsigned long skc_flags;
 };
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	int sk_err;
 	int sk_err_soft;
-	unsigned long sk_flags;
 	u16 sk_type;
 	u16 sk_protocol;
 	u32 sk_max_ack_backlog;
@@ -265,6 +269,7 @@ struct tcp_sock {
 	u64 bytes_retrans;
 	u32 srtt_us;
 	u32 total_retrans;
+	u32 segs_out;
 };
 struct sk_buff {
 	struct sock *sk;

@@ -61,11 +61,7 @@ fn require(config: &Config) -> anyhow::Result<()> {
             tracing::info!("{}: {}; {}", finding.name, finding.detail, finding.advice);
         }
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Unfit(missing.join("\n  ")).into())
-    }
+    if missing.is_empty() { Ok(()) } else { Err(Unfit(missing.join("\n  ")).into()) }
 }
 
 /// Two daemons on the same state would undo each other's work.

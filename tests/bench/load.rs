@@ -48,7 +48,12 @@ fn nobody(args: &[&str]) -> f64 {
 
 pub fn measure() -> Vec<Figure> {
     let mut figures = Vec::new();
-    let loads = [("file", "getppid", 500_000), ("file", "opens", 50_000), ("exec", "execs", 300), ("tcp", "connects", 2_000)];
+    let loads = [
+        ("file", "getppid", 500_000),
+        ("file", "opens", 50_000),
+        ("exec", "execs", 300),
+        ("tcp", "connects", 2_000),
+    ];
     for (tracer, kind, count) in loads {
         figures.extend(one(tracer, kind, &count.to_string()));
     }
@@ -67,7 +72,8 @@ fn one(tracer: &str, kind: &str, count: &str) -> Vec<Figure> {
     for _ in 0..ROUNDS {
         base.push(nobody(&args));
         let mut waiting = traced(&bed, tracer, &["load", "wait", "1"]);
-        let mut waiting = waiting.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("failed to start");
+        let mut waiting =
+            waiting.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("failed to start");
         wait_for("links", || (!bed.links().is_empty()).then_some(()));
         neighbour.push(nobody(&args));
         stats.0.push(per_run(|| drop(nobody(&args))));
@@ -82,7 +88,11 @@ fn one(tracer: &str, kind: &str, count: &str) -> Vec<Figure> {
     let (few, much) = (loss(&neighbour), loss(&own));
     vec![
         Figure::new(format!("{kind}: nobody traced"), "ns", base.clone()),
-        Figure::new(format!("{kind}: more, as a neighbour of a `{tracer}` container"), "ns", more(&neighbour)),
+        Figure::new(
+            format!("{kind}: more, as a neighbour of a `{tracer}` container"),
+            "ns",
+            more(&neighbour),
+        ),
         Figure::new(format!("{kind}: more, in a `{tracer}` container"), "ns", more(&own)),
         Figure::one(format!("{kind}: loss, neighbour"), "%", few),
         Figure::one(format!("{kind}: loss, own"), "%", much),

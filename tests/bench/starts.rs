@@ -53,7 +53,8 @@ fn alone(bed: &Bed) -> Vec<Figure> {
         child.wait().expect("failed to wait");
         start.elapsed().as_secs_f64() * 1e3
     };
-    let many = |annotations: &serde_json::Value| (0..200).map(|_| spawn(annotations.clone())).collect::<Vec<_>>();
+    let many =
+        |annotations: &serde_json::Value| (0..200).map(|_| spawn(annotations.clone())).collect::<Vec<_>>();
     // Our own process is in the daemon's cgroup, which is refused after the same round trip.
     let traced = many(&json!({ "io.remora.trace": "exec" }));
     vec![
@@ -76,5 +77,6 @@ fn first_exec(bed: &Bed) -> Figure {
         let first = events.0.first().is_some_and(|e| e["process"]["executable"]["path"] == "/bin/true");
         seen += u32::from(first);
     }
-    Figure::one("first exec seen, of 1,000 starts", "starts", f64::from(seen) * 1000.0 / f64::from(starts)).budget("1000")
+    Figure::one("first exec seen, of 1,000 starts", "starts", f64::from(seen) * 1000.0 / f64::from(starts))
+        .budget("1000")
 }

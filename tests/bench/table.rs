@@ -39,6 +39,12 @@ pub fn print(figures: &[Figure]) {
     for f in figures {
         let cell = |part| format!("{:.3}", f.at(part));
         let (low, middle, high) = (cell(0.1), cell(0.5), cell(0.9));
-        println!("{:52} {low:>10} {middle:>10} {high:>10} {:7} {:>4}  {}", f.name, f.unit, f.readings.len(), f.budget);
+        println!(
+            "{:52} {low:>10} {middle:>10} {high:>10} {:7} {:>4}  {}",
+            f.name,
+            f.unit,
+            f.readings.len(),
+            f.budget
+        );
     }
 }

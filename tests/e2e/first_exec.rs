@@ -51,6 +51,7 @@ fn podman_starts() {
 
 /// No event of anybody whose name begins otherwise.
 fn only(bed: &Bed, prefix: &str) {
-    let others = bed.events().only(|e| !e["container"]["name"].as_str().is_some_and(|n| n.starts_with(prefix)));
+    let others =
+        bed.events().only(|e| !e["container"]["name"].as_str().is_some_and(|n| n.starts_with(prefix)));
     assert!(others.is_empty(), "{others:?}");
 }

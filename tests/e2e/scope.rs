@@ -47,7 +47,8 @@ fn the_same_id_again_is_another_generation() {
         bed.ended("again");
     }
     let all = bed.json("/v1/containers");
-    let cgroups: std::collections::BTreeSet<_> = all.as_array().expect("list").iter().map(|c| c["cgroup_id"].as_u64()).collect();
+    let cgroups: std::collections::BTreeSet<_> =
+        all.as_array().expect("list").iter().map(|c| c["cgroup_id"].as_u64()).collect();
     assert_eq!(cgroups.len(), 3, "{all}");
     assert_eq!(bed.events().named("exec").len(), 3);
     bed.assert_empty();
@@ -70,7 +71,11 @@ fn two_containers_with_different_tracers() {
     bed.ended("one");
     bed.ended("two");
     let events = bed.events();
-    assert_eq!(events.len(), events.of_container("one").len() + events.of_container("two").len(), "somebody else's event");
+    assert_eq!(
+        events.len(),
+        events.of_container("one").len() + events.of_container("two").len(),
+        "somebody else's event"
+    );
     let tracers = |name| events.of_container(name).texts("event.tracer");
     assert!(tracers("one").iter().all(|t| t == "exec"));
     assert!(tracers("two").iter().all(|t| t == "file"));

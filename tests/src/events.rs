@@ -7,7 +7,8 @@ pub struct Events(pub Vec<Value>);
 
 impl Events {
     pub fn parse(ndjson: &str) -> Self {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON: {line:?}: {e}"));
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON: {line:?}: {e}"));
         Self(ndjson.lines().filter(|l| !l.is_empty()).map(parse).collect())
     }
 

@@ -3,11 +3,13 @@
 
 pub mod bed;
 pub mod events;
+pub mod fixtures;
 pub mod podman;
 pub mod runc;
 
 pub use bed::Bed;
 pub use events::Events;
+pub use fixtures::fixture;
 pub use podman::Podman;
 pub use runc::Bundle;
 

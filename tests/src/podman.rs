@@ -22,7 +22,8 @@ pub const IMAGE: &str = "localhost/remora-test";
 
 impl Podman {
     pub fn new(bed: &Bed) -> Self {
-        let dir = tempfile::Builder::new().prefix("remora-podman-").tempdir().expect("failed to make a folder");
+        let dir =
+            tempfile::Builder::new().prefix("remora-podman-").tempdir().expect("failed to make a folder");
         let runtime = crate::runc::runtime();
         let conf = format!(
             "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\npids_limit = 0\n\
@@ -81,7 +82,8 @@ impl Podman {
 fn archive() -> &'static Path {
     static ARCHIVE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = ARCHIVE.get_or_init(|| {
-        let dir = tempfile::Builder::new().prefix("remora-image-").tempdir().expect("failed to make a folder");
+        let dir =
+            tempfile::Builder::new().prefix("remora-image-").tempdir().expect("failed to make a folder");
         let path = dir.path().join("image.tar");
         run(Command::new(source("tests/image")).arg(&path));
         (dir, path)

@@ -31,7 +31,8 @@ impl Bundle {
 
     /// A bundle whose configuration is changed before it is written.
     pub fn with(bed: &Bed, id: &str, args: &[&str], change: impl FnOnce(&mut Value)) -> Self {
-        let dir = tempfile::Builder::new().prefix("remora-bundle-").tempdir().expect("failed to make a folder");
+        let dir =
+            tempfile::Builder::new().prefix("remora-bundle-").tempdir().expect("failed to make a folder");
         rootfs(&dir.path().join("rootfs"));
         let runtime = runtime();
         // A folder of runtime state per process: `list` and ids are the test's own.
@@ -128,7 +129,15 @@ fn rootfs(root: &Path) {
 }
 
 fn spec(bundle: &Bundle, args: &[&str]) -> Value {
-    let capabilities = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_NET_RAW", "CAP_SYS_ADMIN"];
+    let capabilities = [
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_KILL",
+        "CAP_SETUID",
+        "CAP_SETGID",
+        "CAP_NET_RAW",
+        "CAP_SYS_ADMIN",
+    ];
     json!({
         "ociVersion": "1.0.2",
         "hostname": "test",

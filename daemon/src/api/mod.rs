@@ -7,7 +7,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -46,6 +46,9 @@ fn router(api: Api) -> Router {
         .route("/v1/events", get(events::stream))
         .route("/metrics", get(scrape))
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such resource"))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read")
+        })
         .with_state(api)
 }
 
@@ -54,6 +57,12 @@ fn problem(status: StatusCode, detail: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
         "detail": detail });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+type Named = Result<Path<String>, PathRejection>;
+
+fn not_a_name() -> Response {
+    problem(StatusCode::BAD_REQUEST, "the name is not UTF-8")
 }
 
 async fn version(State(api): State<Api>) -> impl IntoResponse {
@@ -70,7 +79,8 @@ async fn containers(State(api): State<Api>) -> impl IntoResponse {
 }
 
 /// By id, a unique beginning of one, or a name; the newest of several generations.
-async fn container(State(api): State<Api>, Path(wanted): Path<String>) -> Response {
+async fn container(State(api): State<Api>, wanted: Named) -> Response {
+    let Ok(Path(wanted)) = wanted else { return not_a_name() };
     let mut all = api.registry.list().await;
     all.retain(|c| c.id == wanted || c.name == wanted || wanted.len() >= 4 && c.id.starts_with(&wanted));
     all.sort_by(|a, b| {
@@ -86,7 +96,8 @@ async fn tracers(State(api): State<Api>) -> impl IntoResponse {
     Json(api.registry.tracers().await)
 }
 
-async fn tracer(State(api): State<Api>, Path(name): Path<String>) -> Response {
+async fn tracer(State(api): State<Api>, name: Named) -> Response {
+    let Ok(Path(name)) = name else { return not_a_name() };
     match api.registry.tracers().await.into_iter().find(|t| t.description.name == name) {
         Some(view) => Json(view).into_response(),
         None => problem(StatusCode::NOT_FOUND, &format!("no tracer {name}")),

@@ -11,6 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use remora_wire::{Ack, KEY_TRACE, Namespaces, Notice, Stage, read_frame, write_frame};
 
 use crate::config::Config;
@@ -52,13 +56,14 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<ExitCode> {
     };
     let spawned = std::thread::spawn(move || command.spawn());
     let mut pid = [0; 4];
-    let admitted = ready
-        .read_exact(&mut pid)
-        .context("failed to fork")
-        .and_then(|()| admit(config, &group.path, u32::from_ne_bytes(pid), &name, &args.trace));
-    let mut go = go;
+    let forked = ready.read_exact(&mut pid).context("failed to fork");
+    let pid = u32::from_ne_bytes(pid);
+    let admitted = forked.and_then(|()| admit(config, &group.path, pid, &name, &args.trace));
     if admitted.is_ok() {
-        let _ = go.write_all(&[1]);
+        let _ = (&go).write_all(&[1]);
+    } else if pid > 1 {
+        // It holds the pipe's other end itself, and would wait for ever.
+        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
     }
     drop(go);
     let child = spawned.join().map_err(|_| anyhow::anyhow!("failed to start the command"))?;

@@ -111,11 +111,11 @@ fn total(metric: &Metric, parts: &[&[u8]]) -> f64 {
 
 fn histogram(shape: &Histogram, parts: &[&[u8]]) -> Value {
     let slot = |i: usize| parts.iter().map(|p| value::unsigned(&p[i * 8..i * 8 + 8])).sum::<u64>();
-    let bound = |i: usize| 2f64.powi(i as i32 + shape.first as i32) * shape.scale;
+    let bound = |i: usize| 2f64.powi(i as i32 + shape.first as i32) / shape.per_unit;
     let last = shape.buckets - 1;
     Value::Histogram {
         buckets: (0..last).map(|i| (bound(i), slot(i))).collect(),
         above: slot(last),
-        sum: slot(shape.buckets) as f64 * shape.scale,
+        sum: slot(shape.buckets) as f64 / shape.per_unit,
     }
 }

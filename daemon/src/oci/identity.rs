@@ -31,7 +31,7 @@ const POD_UID: [&str; 2] = ["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.
 #[serde(default)]
 pub struct Identity {
     pub id: String,
-    /// The first 12 characters of the id where no name is known.
+    /// The id where no name is known, of a manager's long one the first 12 characters.
     pub name: String,
     /// Empty if unknown, as are the fields below.
     pub image_name: String,
@@ -95,8 +95,10 @@ fn bounded(text: &str) -> String {
     cut(text, MAX_FIELD).to_owned()
 }
 
+/// Managers' ids are 64 hexadecimal digits; what a person chose stays whole.
 fn short(id: &str) -> &str {
-    cut(id, SHORT_ID)
+    let made = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if made { cut(id, SHORT_ID) } else { id }
 }
 
 fn pod(annotations: &Annotations) -> Option<Pod> {

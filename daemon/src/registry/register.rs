@@ -10,6 +10,7 @@ use super::{Peer, Registry};
 use crate::decode::{text::printable, value::rfc3339};
 use crate::host::{cgroup, proc};
 use crate::oci::{Identity, OptIn};
+use crate::scope::ScopeError;
 
 type Refusal = String;
 
@@ -91,7 +92,7 @@ impl Registry {
     /// Attaches, then brings the cgroup and its children into scope, then remembers.
     pub(super) fn enter(&mut self, mut record: Record) -> Result<String, Refusal> {
         let fresh = record.ledger.late.is_none();
-        self.scope.attach().map_err(|e| e.to_string())?;
+        self.attach_scope().map_err(|e| e.to_string())?;
         let (index, root) = (record.index, record.key.cgroup);
         let path = std::path::PathBuf::from(&record.cgroup_path);
         let mut mask = 0;
@@ -151,6 +152,13 @@ impl Registry {
         let notes = container.record.ledger.notes.join("; ");
         let message = format!("in scope for {}", container.record.tracers.join(","));
         Ok(if notes.is_empty() { message } else { format!("{message} ({notes})") })
+    }
+
+    pub(super) fn attach_scope(&mut self) -> Result<(), ScopeError> {
+        if !self.scope.is_attached() {
+            self.engine.settle();
+        }
+        self.scope.attach()
     }
 
     /// It came and went while nobody listened: all that can be told is that it was there.

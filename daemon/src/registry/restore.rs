@@ -75,7 +75,7 @@ impl Registry {
     /// The programs ran on; only the daemon's own part is made anew.
     fn resume(&mut self, mut record: Record) {
         let (index, root) = (record.index, record.key.cgroup);
-        if let Err(e) = self.scope.attach() {
+        if let Err(e) = self.attach_scope() {
             record.ledger.note(e.to_string());
         }
         let path = Path::new(&record.cgroup_path).to_owned();

@@ -227,13 +227,14 @@ impl Reader {
         let subject = snapshot.subjects.get(&head.root);
         let decoder = snapshot.decoders.get(&head.tracer);
         let plan = decoder.and_then(|d| d.events.get(&head.type_id)).filter(|p| len >= p.size);
+        if counts {
+            // Also those of nobody known: whoever has this place next starts from a balanced account.
+            add(&mut found.delivered, (head.tracer, head.container), 1);
+        }
         let (Some(subject), Some(plan)) = (subject, plan) else {
             found.unattributed += u64::from(counts);
             return false;
         };
-        if counts {
-            add(&mut found.delivered, (head.tracer, head.container), 1);
-        }
         batch.push(self.position, len, subject.clone(), plan.clone());
         true
     }

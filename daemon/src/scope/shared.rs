@@ -47,6 +47,11 @@ pub struct SharedMaps {
 }
 
 impl SharedMaps {
+    /// Whether maps of this name are the scope's.
+    pub fn has(name: &str) -> bool {
+        SHARED.contains(&name)
+    }
+
     pub fn get(&self, name: &str) -> Option<BorrowedFd<'_>> {
         self.maps.iter().find(|(n, _)| *n == name).map(|(_, m)| m.as_fd())
     }

@@ -11,22 +11,6 @@ use super::open::TracerError;
 use super::{ObjectFile, Opened, trial};
 use crate::directory::Decoder;
 
-/// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.
-const RESERVED: [&str; 12] = [
-    "all",
-    "none",
-    "default",
-    "build",
-    "container",
-    "containers",
-    "events",
-    "history",
-    "map",
-    "program",
-    "records",
-    "tracer",
-];
-
 impl Engine {
     /// Takes in the built-in tracers and those of a folder. One that is refused is said and shown so, and does
     /// not keep the others from working.
@@ -72,9 +56,6 @@ impl Engine {
     fn admit(&self, file: &ObjectFile, new: &Description) -> Result<(), TracerError> {
         let refused = |why| Err(TracerError { verb: "add", origin: file.origin.clone(), why });
         let name = &new.name;
-        if RESERVED.contains(&name.as_str()) {
-            return refused(format!("the name {name} is reserved"));
-        }
         if let Some(other) = self.tracers.get(name) {
             return refused(format!("{} is already called {name}", other.file.origin));
         }

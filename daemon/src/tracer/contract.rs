@@ -127,6 +127,22 @@ pub struct Program {
     pub optional: bool,
 }
 
+/// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.
+pub const RESERVED: [&str; 12] = [
+    "all",
+    "none",
+    "default",
+    "build",
+    "container",
+    "containers",
+    "events",
+    "history",
+    "map",
+    "program",
+    "records",
+    "tracer",
+];
+
 /// A name that may stand in a metric, a path, a label: `[a-z][a-z0-9_]*`, at most 32 bytes.
 pub fn valid_name(name: &str) -> bool {
     name.len() <= 32

@@ -3,16 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
+use super::ObjectFile;
 use super::contract::Description;
 use super::keep::{Keep, Kept};
 use super::links::{Attach, Held};
 use super::load::{Instance, Loaded, Source};
-use super::open::TracerError;
-use super::ObjectFile;
+use super::reaper::Reaper;
 use super::view::TracerView;
 use crate::directory::{Decoder, Directory};
 use crate::scope::SharedMaps;
@@ -34,7 +34,7 @@ pub struct Engine {
     reader: Arc<Mapped<Reader>>,
     pub(super) params: HashMap<String, HashMap<String, u64>>,
     detach_after: Duration,
-    reaper: mpsc::Sender<Vec<Held>>,
+    reaper: Reaper,
 }
 
 pub(super) struct Tracer {
@@ -48,11 +48,29 @@ pub(super) struct Tracer {
     pub(super) users: BTreeSet<u32>,
     idle_since: Option<Instant>,
     pub(super) problem: Option<String>,
-    /// The problem is one of the configuration: trying again does not help.
-    misconfigured: bool,
+    /// When loading may be tried again: at once if there was no problem, never with a wrong configuration.
+    retry: Retry,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Retry {
+    Now,
+    At(Instant),
+    Never,
+}
+
+/// Containers that start do not wait again and again for what has just failed.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
 impl Tracer {
+    fn must_wait(&self) -> bool {
+        match self.retry {
+            Retry::Now => false,
+            Retry::At(when) => Instant::now() < when,
+            Retry::Never => true,
+        }
+    }
+
     /// Known, not loaded; `problem` is one of its configuration.
     pub(super) fn new(file: ObjectFile, description: Description, problem: Option<String>) -> Self {
         Self {
@@ -63,7 +81,7 @@ impl Tracer {
             own: HashMap::new(),
             users: BTreeSet::new(),
             idle_since: None,
-            misconfigured: problem.is_some(),
+            retry: if problem.is_some() { Retry::Never } else { Retry::Now },
             problem,
         }
     }
@@ -92,10 +110,7 @@ impl Engine {
         params: HashMap<String, HashMap<String, u64>>,
         detach_after: Duration,
     ) -> std::io::Result<Self> {
-        let (reaper, reaped) = mpsc::channel::<Vec<Held>>();
-        // Detaching may wait for all processors to pass; nobody should wait for that.
-        let thread = std::thread::Builder::new().name("detach".into()).stack_size(128 << 10);
-        thread.spawn(move || reaped.iter().for_each(drop))?;
+        let reaper = Reaper::new()?;
         let tracers = BTreeMap::new();
         let refused = Vec::new();
         Ok(Self { tracers, refused, shared, directory, keep, reader, params, detach_after, reaper })
@@ -133,36 +148,33 @@ impl Engine {
         if tracer.loaded.is_some() {
             return Ok(());
         }
-        if let Some(problem) = tracer.problem.as_ref().filter(|_| tracer.misconfigured) {
+        if let Some(problem) = tracer.problem.as_ref().filter(|_| tracer.must_wait()) {
             return Err(problem.clone());
         }
         let file = tracer.file.clone();
-        let instance = self.instance(name, &file)?;
+        let (instance, kept) = self.instance(name, &file)?;
         let pins = self.keep.as_ref().map(|k| k.pins(name));
-        let loaded = Loaded::load(&file, &self.shared, instance, pins.as_deref());
-        let tracer = self.tracers.get_mut(name).expect("looked up above");
-        match loaded {
-            Ok(loaded) => {
-                let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
-                self.directory.put_decoder(loaded.instance.number, decoder);
-                tracer.problem = None;
-                tracer.loaded = Some(loaded);
-                Ok(())
-            }
-            Err(e) => {
-                tracer.problem = Some(e.to_string());
-                Err(e.to_string())
-            }
+        let loaded = Loaded::load(&file, &self.shared, instance, pins.as_deref()).map_err(|e| e.to_string());
+        if let (Err(_), false, Some(keep)) = (&loaded, kept, &self.keep) {
+            keep.forget(name);
         }
+        let tracer = self.tracers.get_mut(name).expect("looked up above");
+        tracer.problem = loaded.as_ref().err().cloned();
+        tracer.retry = if loaded.is_ok() { Retry::Now } else { Retry::At(Instant::now() + RETRY_AFTER) };
+        let loaded = loaded?;
+        let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
+        self.directory.put_decoder(loaded.instance.number, decoder);
+        tracer.loaded = Some(loaded);
+        Ok(())
     }
 
-    /// The same instance again after a restart, a new one after an upgrade.
-    fn instance(&mut self, name: &str, file: &ObjectFile) -> Result<Instance, String> {
+    /// The same instance again after a restart, a new one after an upgrade; whether it is the same.
+    fn instance(&mut self, name: &str, file: &ObjectFile) -> Result<(Instance, bool), String> {
         let params = self.params.get(name).cloned().unwrap_or_default();
         let print = file.fingerprint();
         let kept = self.keep.as_ref().and_then(|k| k.read(name)).map(|(kept, _)| kept);
         if let Some(kept) = kept.as_ref().filter(|k| k.fingerprint == print && k.params == params) {
-            return Ok(Instance { bit: kept.bit, number: kept.number, params });
+            return Ok((Instance { bit: kept.bit, number: kept.number, params }, true));
         }
         let taken = self.tracers.values().filter_map(|t| t.loaded.as_ref()).map(|l| l.instance.bit);
         let mut taken: Vec<u32> = taken.collect();
@@ -177,7 +189,7 @@ impl Engine {
                 Kept { bit, number, fingerprint: print, params: params.clone(), boot: keep.boot.clone() };
             keep.replace(name, &kept, file).map_err(|e| format!("failed to keep tracer {name}: {e}"))?;
         }
-        Ok(Instance { bit, number, params })
+        Ok((Instance { bit, number, params }, false))
     }
 
     /// Attaches a tracer for a container; returns its bit in the container's mask.
@@ -192,6 +204,7 @@ impl Engine {
         let programs = |attach| loaded.chosen.iter().filter(move |(_, a)| *a == attach).map(|(n, _)| n);
         let mut new = Vec::new();
         if global.is_empty() {
+            self.reaper.settle();
             for program in programs(Attach::Global) {
                 new.push(Held::new(&loaded.object, program, None, pin(program.clone()).as_deref())?);
             }
@@ -212,7 +225,7 @@ impl Engine {
     pub fn release(&mut self, name: &str, index: u32, now: Instant) {
         let Some(tracer) = self.tracers.get_mut(name) else { return };
         if let Some(links) = tracer.own.remove(&index) {
-            let _ = self.reaper.send(links);
+            self.reaper.retire(links);
         }
         if tracer.users.remove(&index) && tracer.users.is_empty() {
             tracer.idle_since = Some(now);
@@ -226,7 +239,7 @@ impl Engine {
             let Some(since) = tracer.idle_since else { continue };
             if now.duration_since(since) >= self.detach_after {
                 tracer.idle_since = None;
-                let _ = self.reaper.send(std::mem::take(&mut tracer.global));
+                self.reaper.retire(std::mem::take(&mut tracer.global));
             } else {
                 let due = since + self.detach_after;
                 next = Some(next.map_or(due, |n: Instant| n.min(due)));
@@ -242,7 +255,12 @@ impl Engine {
 
     /// Hands links to the thread that detaches.
     pub fn reap(&self, links: Vec<Held>) {
-        let _ = self.reaper.send(links);
+        self.reaper.retire(links);
+    }
+
+    /// Waits until links handed over before are gone.
+    pub fn settle(&self) {
+        self.reaper.settle();
     }
 
     /// Removes links that an earlier daemon pinned and nobody uses now.

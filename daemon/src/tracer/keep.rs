@@ -98,11 +98,16 @@ impl Keep {
     pub fn forget_unknown(&self, known: &BTreeSet<&str>) {
         for name in self.names() {
             if !known.contains(name.as_str()) {
-                let _ = fs::remove_dir_all(self.pins(&name));
-                let _ = fs::remove_file(self.state.join(format!("{name}.json")));
-                let _ = fs::remove_file(self.state.join(format!("{name}.o")));
+                self.forget(&name);
             }
         }
+    }
+
+    /// Removes all that is kept of a tracer.
+    pub fn forget(&self, tracer: &str) {
+        let _ = fs::remove_dir_all(self.pins(tracer));
+        let _ = fs::remove_file(self.state.join(format!("{tracer}.json")));
+        let _ = fs::remove_file(self.state.join(format!("{tracer}.o")));
     }
 
     fn names(&self) -> Vec<String> {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use libbpf_rs::btf::{Btf, BtfKind, BtfType, HasSize, TypeId, types};
 
-use super::contract::Tags;
 use super::kernel;
 
 /// How the bytes of a member are to be read and shown.
@@ -43,8 +42,8 @@ pub struct Histogram {
     pub buckets: usize,
     /// Bucket i counts values below 2^(i + first).
     pub first: u32,
-    /// From the kernel's unit to the metric's.
-    pub scale: f64,
+    /// How many of the kernel's units are one of the metric's.
+    pub per_unit: f64,
     pub unit: &'static str,
 }
 
@@ -62,6 +61,14 @@ impl Kind {
     /// A tail's bytes stand behind the record; the member holds their length.
     pub fn is_tail(&self) -> bool {
         matches!(self, Self::Text | Self::Args | Self::Path)
+    }
+
+    /// An enum whose values are or-ed together; tags cannot stand on enums, so members carry this one.
+    pub fn as_flags(self) -> Result<Self, String> {
+        match self {
+            Self::Enum(names) => Ok(Self::Flags(names)),
+            other => Err(format!("flags are an enum, not a {}", other.name())),
+        }
     }
 
     /// The name documents and schemas use.
@@ -88,7 +95,7 @@ impl Kind {
 }
 
 /// Kind and size of a type, or why it cannot be shown.
-pub fn of(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(Kind, usize), String> {
+pub fn of(btf: &Btf<'_>, id: TypeId) -> Result<(Kind, usize), String> {
     let ty = btf.type_by_id::<BtfType<'_>>(id).ok_or("type missing from BTF")?;
     if ty.kind() == BtfKind::Typedef {
         let name = name_of(&ty);
@@ -102,17 +109,19 @@ pub fn of(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(Kind, usize), Strin
     match ty.kind() {
         BtfKind::Typedef | BtfKind::Volatile | BtfKind::Const | BtfKind::TypeTag => {
             let next = ty.next_type().ok_or("typedef of nothing")?;
-            of(btf, tags, next.type_id())
+            of(btf, next.type_id())
         }
         BtfKind::Int => integer(&ty),
-        BtfKind::Enum | BtfKind::Enum64 => enumeration(&ty, tags),
+        BtfKind::Enum | BtfKind::Enum64 => enumeration(&ty),
         BtfKind::Array => array(&ty),
         BtfKind::Struct if name_of(&ty) == "remora_histogram" => match size_of(&ty)? {
             HISTOGRAM_SIZE => Ok((Kind::Histogram(histogram(0, 1.0, "")), HISTOGRAM_SIZE)),
             size => Err(format!("remora_histogram of {size} bytes, it has {HISTOGRAM_SIZE}")),
         },
         BtfKind::Struct => Err(format!("struct {} behind a typedef cannot be shown", name_of(&ty))),
-        other => Err(format!("{other:?} {} cannot be shown", name_of(&ty)).replace("  ", " ")),
+        BtfKind::Ptr => Err("a pointer cannot be shown".into()),
+        other => Err(format!("a {} {} cannot be shown", format!("{other:?}").to_lowercase(), name_of(&ty))
+            .replace("  ", " ")),
     }
 }
 
@@ -137,14 +146,14 @@ fn by_typedef(name: &str) -> Option<(Kind, usize)> {
         "remora_text" => (Kind::Text, 4),
         "remora_args" => (Kind::Args, 4),
         "remora_path" => (Kind::Path, 4),
-        "remora_histogram_ns" => (Kind::Histogram(histogram(10, 1e-9, "seconds")), HISTOGRAM_SIZE),
+        "remora_histogram_ns" => (Kind::Histogram(histogram(10, 1e9, "seconds")), HISTOGRAM_SIZE),
         "remora_histogram_bytes" => (Kind::Histogram(histogram(0, 1.0, "bytes")), HISTOGRAM_SIZE),
         _ => return None,
     })
 }
 
-fn histogram(first: u32, scale: f64, unit: &'static str) -> Histogram {
-    Histogram { buckets: HISTOGRAM_SIZE / 8 - 1, first, scale, unit }
+fn histogram(first: u32, per_unit: f64, unit: &'static str) -> Histogram {
+    Histogram { buckets: HISTOGRAM_SIZE / 8 - 1, first, per_unit, unit }
 }
 
 fn integer(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
@@ -165,10 +174,16 @@ fn integer(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
     Ok((kind, size))
 }
 
-fn enumeration(ty: &BtfType<'_>, tags: &Tags) -> Result<(Kind, usize), String> {
+fn enumeration(ty: &BtfType<'_>) -> Result<(Kind, usize), String> {
     let size = size_of(ty)?;
     if !matches!(size, 1 | 2 | 4 | 8) {
         return Err(format!("enum {} of {size} bytes", name_of(ty)));
+    }
+    if size == 8 && ty.kind() == BtfKind::Enum {
+        return Err(format!(
+            "enum {}: the compiler cut its 64-bit values; clang does not from 15 on",
+            name_of(ty)
+        ));
     }
     let own = enumerators(ty).ok_or("not an enum")?;
     let running = kernel::enumerators(&name_of(ty)).filter(|theirs| is_same(&own, theirs));
@@ -176,8 +191,7 @@ fn enumeration(ty: &BtfType<'_>, tags: &Tags) -> Result<(Kind, usize), String> {
     let mut names = running.unwrap_or(own);
     names.iter_mut().for_each(|(value, _)| *value &= mask);
     let names = Arc::new(Names(names));
-    let flags = tags.has(ty.type_id(), None, "flags");
-    Ok((if flags { Kind::Flags(names) } else { Kind::Enum(names) }, size))
+    Ok((Kind::Enum(names), size))
 }
 
 /// An enumerator's name stands for one thing in C: two enums that share one are the same, of two kernels. A

@@ -79,15 +79,21 @@ impl Held {
     }
 }
 
+impl Held {
+    /// From here on the link lasts no longer than this process holds it.
+    pub fn unpin(&mut self) {
+        let Some(link) = self.link.as_mut().filter(|_| self.pinned) else { return };
+        let path = link.pin_path();
+        if link.unpin().is_err() {
+            let _ = path.map(fs::remove_file);
+        }
+        self.pinned = false;
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        if self.pinned {
-            let path = link.pin_path();
-            if link.unpin().is_err() {
-                let _ = path.map(fs::remove_file);
-            }
-        }
+        self.unpin();
     }
 }
 

@@ -74,7 +74,24 @@ impl Loaded {
             }
         };
         let opened = Opened::open(file)?;
-        Self::finish(object, opened, shared, instance, out.chosen, refused)
+        let mut loaded = Self::finish(object, opened, shared, instance, out.chosen, refused)?;
+        // Only now: of what is refused nothing stays.
+        if let Some(dir) = pins {
+            let fail = |why| TracerError { verb: "pin", origin: file.origin.clone(), why };
+            loaded.pin(dir).map_err(fail)?;
+        }
+        Ok(loaded)
+    }
+
+    fn pin(&mut self, dir: &Path) -> Result<(), String> {
+        for mut map in self.object.maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            let path = dir.join(&name);
+            if is_own(&name) && !path.exists() {
+                map.pin(path).map_err(|e| format!("map {name}: {e}"))?;
+            }
+        }
+        Ok(())
     }
 
     fn finish(
@@ -201,15 +218,16 @@ fn prepare(
         let array = matches!(map.map_type(), MapType::Array | MapType::PercpuArray);
         let result = if let Some(fd) = shared.get(&name) {
             map.reuse_fd(fd)
-        } else if name.contains('.') {
+        } else if !is_own(&name) {
             Ok(())
         } else if !is_identifier(&name) || name == "links" {
             failed.get_or_insert(format!("map {name:?}: not a name a map may have"));
             Ok(())
+        } else if let Some(kept) = pins.and_then(|p| MapHandle::from_pinned_path(p.join(&name)).ok()) {
+            map.reuse_fd(kept.as_fd())
         } else {
             let sized = name == "remora_stats" || array && by_container.contains(name.as_str());
-            let sized = if sized { map.set_max_entries(shared.containers) } else { Ok(()) };
-            sized.and_then(|()| pins.map_or(Ok(()), |dir| map.set_pin_path(dir.join(&name))))
+            if sized { map.set_max_entries(shared.containers) } else { Ok(()) }
         };
         if let Err(e) = result {
             failed.get_or_insert(format!("map {name}: {e}"));
@@ -223,6 +241,11 @@ fn prepare(
         prog.set_autoload(wanted);
     }
     Ok(opened)
+}
+
+/// Not one of a data section, nor the scope's.
+fn is_own(map: &str) -> bool {
+    !map.contains('.') && !SharedMaps::has(map)
 }
 
 fn load(opened: Opened) -> Result<Object, TracerError> {

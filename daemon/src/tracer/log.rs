@@ -23,10 +23,22 @@ pub fn with_log<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let result = f();
     let log = LOG.take().unwrap_or_default();
     result.map_err(|e| {
-        let tail: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        let tail: Vec<&str> = log.lines().map(str::trim).filter(|l| tells(l)).collect();
         let tail = &tail[tail.len().saturating_sub(8)..];
         if tail.is_empty() { e } else { format!("{e}: {}", tail.join(" | ")) }
     })
+}
+
+/// What libbpf adds to each failure says nothing of its cause.
+fn tells(line: &str) -> bool {
+    const NOISE: [&str; 5] = [
+        "failed to load object",
+        "failed to prepare load attributes",
+        "PROG LOAD LOG --",
+        "processed ",
+        ": failed to load: ",
+    ];
+    !line.is_empty() && !NOISE.iter().any(|n| line.contains(n))
 }
 
 unsafe extern "C" {

@@ -68,7 +68,7 @@ impl MetricMap {
         if metrics.is_empty() {
             return Ok(None);
         }
-        let (index_at, labels) = key(btf, tags, map.key).map_err(|e| format!("map {}: key {e}", map.name))?;
+        let (index_at, labels) = key(btf, map.key).map_err(|e| format!("map {}: key {e}", map.name))?;
         let plan = Self {
             map: map.name.clone(),
             key_size: map.key_size,
@@ -161,7 +161,7 @@ fn metrics(
         let Some((metric_type, help)) = MetricType::ALL.into_iter().find_map(tagged) else { continue };
         let name = member.name.unwrap_or_default().to_string_lossy().into_owned();
         let at = |e: String| format!("member {name}: {e}");
-        let (kind, size) = kind::of(btf, tags, member.ty).map_err(at)?;
+        let (kind, size) = kind::of(btf, member.ty).map_err(at)?;
         let fits = match (&kind, metric_type) {
             (Kind::Histogram(_), t) => t == MetricType::Histogram,
             (Kind::Unsigned | Kind::Signed | Kind::Bytes | Kind::Duration(_), t) => {
@@ -194,9 +194,9 @@ fn metric_name(tracer: &str, member: &str, kind: &Kind, metric_type: MetricType)
     if metric_type == MetricType::Counter { format!("{name}_total") } else { name }
 }
 
-fn key(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(usize, Vec<Label>), String> {
+fn key(btf: &Btf<'_>, id: TypeId) -> Result<(usize, Vec<Label>), String> {
     let Some(key) = struct_at(btf, id) else {
-        return match kind::of(btf, tags, id)? {
+        return match kind::of(btf, id)? {
             (Kind::Index, _) => Ok((0, Vec::new())),
             (kind, _) => Err(format!("is a {}, not a remora_index", kind.name())),
         };
@@ -210,7 +210,7 @@ fn key(btf: &Btf<'_>, tags: &Tags, id: TypeId) -> Result<(usize, Vec<Label>), St
         }
         let at = |e: String| format!("member {name}: {e}");
         let offset = member_offset(member.attr).map_err(at)?;
-        let (kind, size) = kind::of(btf, tags, member.ty).map_err(at)?;
+        let (kind, size) = kind::of(btf, member.ty).map_err(at)?;
         match kind {
             Kind::Index => index_at = Some(offset),
             Kind::Histogram(_) | Kind::Text | Kind::Args | Kind::Path => {

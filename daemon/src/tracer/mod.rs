@@ -13,6 +13,7 @@ pub mod log;
 pub mod metric;
 pub mod open;
 pub mod plan;
+mod reaper;
 pub mod trial;
 pub mod view;
 

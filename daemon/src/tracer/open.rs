@@ -8,7 +8,7 @@ use libbpf_rs::{
 };
 use thiserror::Error;
 
-use super::contract::{Description, Param, Program, Tags, is_identifier, valid_name};
+use super::contract::{Description, Param, Program, RESERVED, Tags, is_identifier, valid_name};
 use super::metric::{MetricMap, RawMap};
 use super::{ObjectFile, kind, plan::EventPlan};
 use crate::scope::abi;
@@ -145,11 +145,13 @@ fn itself(btf: &Btf<'_>, tags: &Tags) -> Result<(TypeId, String), String> {
         .type_by_kind::<types::Var<'_>>()
         .find_map(|v| tagged(&v))
         .ok_or("it does not say what it is: REMORA_TRACER(name, groups, help) of remora.bpf.h is missing")?;
-    if valid_name(&name) {
-        Ok((id, name))
-    } else {
-        Err(format!("tracer name {name:?} is not [a-z][a-z0-9_]*"))
+    if !valid_name(&name) {
+        return Err(format!("tracer name {name:?} is not [a-z][a-z0-9_]*"));
     }
+    if RESERVED.contains(&name.as_str()) {
+        return Err(format!("the tracer name {name} is reserved"));
+    }
+    Ok((id, name))
 }
 
 fn groups(text: &str) -> Vec<String> {

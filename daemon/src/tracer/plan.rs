@@ -145,7 +145,9 @@ impl EventPlan {
                 self.members(btf, tags, &inner, offset, &under, false).map_err(at)?;
                 continue;
             }
-            let (kind, size) = kind::of(btf, tags, member.ty).map_err(at)?;
+            let (kind, size) = kind::of(btf, member.ty).map_err(at)?;
+            let flags = tags.has(ty.type_id(), index, "flags");
+            let kind = if flags { kind.as_flags().map_err(at)? } else { kind };
             if let Kind::Histogram(_) | Kind::Index = kind {
                 return Err(at(format!("{} belongs in a metric map", kind.name())));
             }
