@@ -215,8 +215,10 @@ fn connects_and_bytes_are_those_of_the_peer() {
 fn accepted_connections_and_their_listener() {
     let bed = Bed::new();
     let ready = bed.path("ready");
+    // 1F9A is 8090: the port is listened to.
     let script = format!(
-        "(while ! grep -q ':1F9A ' /proc/net/tcp; do sleep 0.05; done; touch {}) & nc -l -p 8090 -s 127.0.0.1 -q 0 >/dev/null </etc/passwd; wait",
+        "(until grep -q ':1F9A ' /proc/net/tcp; do sleep 0.05; done; touch {}) & \
+         busybox nc -l -p 8090 -s 127.0.0.1 </etc/passwd >/dev/null; wait",
         ready.display()
     );
     let mut command = bed.remora(&["run", "--name", "server", "--trace", "tcp", "--", "bash", "-c", &script]);
@@ -234,7 +236,7 @@ fn accepted_connections_and_their_listener() {
     let accept = events.named("accept");
     assert_eq!(accept.len(), 1, "{events:?}");
     assert_eq!(text(accept.first(), "network.local.port"), "8090");
-    assert_eq!(text(accept.first(), "process.comm"), "nc");
+    assert_eq!(text(accept.first(), "process.comm"), "busybox");
     let close = events.named("close");
     assert_eq!(text(close.first(), "close.direction"), "incoming");
     assert_eq!(

@@ -118,7 +118,13 @@ impl Group {
             bail!("the name {name:?} cannot be that of a cgroup");
         }
         let path = CgroupRoot::discover()?.path().join("remora.run").join(name);
-        fs::create_dir_all(&path).with_context(|| format!("failed to create cgroup {}", path.display()))?;
+        let above = path.parent().unwrap_or(&path);
+        fs::create_dir_all(above).with_context(|| format!("failed to create cgroup {}", above.display()))?;
+        // One that a killed `remora run` left goes; one in use is somebody else's, and fails the next step.
+        let _ = fs::remove_dir(&path);
+        fs::create_dir(&path).with_context(|| {
+            format!("failed to create cgroup {}: does a command named {name} still run?", path.display())
+        })?;
         Ok(Self { path })
     }
 
