@@ -328,46 +328,56 @@ static __always_inline void closing(struct remora_container *c, const struct soc
 	}
 }
 
+struct traffic {
+	__u64 sent;
+	__u64 received;
+};
+
 /* The peer's FIN has a place in the sequence of bytes; what was sent again is counted again. */
-static __always_inline void fill_traffic(struct close_event *e, const struct sock *sk)
+static __always_inline void fill_traffic(struct traffic *t, const struct sock *sk)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 	__u64 sent = BPF_CORE_READ(tp, bytes_sent), again = BPF_CORE_READ(tp, bytes_retrans);
 	__u64 received = BPF_CORE_READ(tp, bytes_received), fin = sk->__sk_common.skc_flags >> SOCK_DONE & 1;
 
-	e->sent = sent > again ? sent - again : 0;
-	e->received = received > fin ? received - fin : 0;
-	e->retransmits = retransmits_of(sk);
-	e->round_trip = BPF_CORE_READ(tp, srtt_us) >> 3;
+	t->sent = sent > again ? sent - again : 0;
+	t->received = received > fin ? received - fin : 0;
 }
 
-static __always_inline void fill_close(struct close_event *e, const struct sock *sk, struct flow *flow)
+static __always_inline void report_close(struct remora_container *c, const struct sock *sk, struct flow *flow,
+					 struct traffic *t)
 {
-	fill_ends(e, sk);
-	e->error = sk->sk_err;
-	if (!flow)
+	struct close_event *e = remora_reserve(c, struct close_event);
+
+	if (!e)
 		return;
-	e->direction = flow->direction;
-	e->process = flow->process;
-	if (flow->since)
-		e->duration = bpf_ktime_get_boot_ns() - flow->since;
+	fill_ends(e, sk);
+	e->sent = t->sent;
+	e->received = t->received;
+	e->retransmits = retransmits_of(sk);
+	e->round_trip = BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3;
+	e->error = sk->sk_err;
+	if (flow) {
+		e->direction = flow->direction;
+		e->process = flow->process;
+		if (flow->since)
+			e->duration = bpf_ktime_get_boot_ns() - flow->since;
+	}
+	remora_submit(e);
 }
 
 static __always_inline void ended(struct remora_container *c, const struct sock *sk, struct flow *flow)
 {
 	struct tcp_metrics *m = metrics_of(c);
-	struct close_event *e = remora_reserve(c, struct close_event), totals;
+	struct traffic traffic;
 
-	fill_traffic(e ? e : &totals, sk);
+	fill_traffic(&traffic, sk);
 	if (m) {
 		remora_add(&m->closes, 1);
-		remora_add(&m->sent, e ? e->sent : totals.sent);
-		remora_add(&m->received, e ? e->received : totals.received);
+		remora_add(&m->sent, traffic.sent);
+		remora_add(&m->received, traffic.received);
 	}
-	if (e) {
-		fill_close(e, sk, flow);
-		remora_submit(e);
-	}
+	report_close(c, sk, flow, &traffic);
 }
 
 static __always_inline void closed(struct remora_container *c, const struct sock *sk, int from)

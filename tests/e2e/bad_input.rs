@@ -47,12 +47,17 @@ fn answer(bed: &Bed, bytes: &[u8]) -> Option<Ack> {
     read_frame(&mut stream).ok()
 }
 
-/// After all that, a container is seen from its first exec.
+/// After all that, before long, a container is seen from its first exec.
 fn still_works(bed: &Bed) {
-    Bundle::new(bed, "good", "exec", &["/bin/true"]).run();
-    let ended = bed.ended("good");
-    assert_eq!(ended["ledger"].get("late"), None, "{ended}");
-    assert_eq!(bed.events().of_container("good").named("exec").len(), 1);
+    let mut round = 0;
+    wait_for("a container that is not late", || {
+        round += 1;
+        let name = format!("good-{round}");
+        Bundle::new(bed, &name, "exec", &["/bin/true"]).run();
+        let ended = bed.ended(&name);
+        let execs = bed.events().of_container(&name).named("exec").len();
+        (ended["ledger"].get("late").is_none() && execs == 1).then_some(())
+    });
     bed.assert_empty();
 }
 

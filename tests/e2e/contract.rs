@@ -18,7 +18,7 @@ const GOLDEN: &str = concat!(
 
 #[test]
 fn every_kind_of_member_is_shown() {
-    let bed = Bed::cold().with("tracers", "params = { golden = { limit = 7 } }").with_fixture("golden");
+    let bed = Bed::preloading().with("tracers", "params = { golden = { limit = 7 } }").with_fixture("golden");
     let mut bed = bed;
     bed.start();
     Bundle::new(&bed, "golden", "golden", &["/bin/echo", "a", "b"]).run();
@@ -262,7 +262,8 @@ fn the_place_is_clean(bed: &Bed) {
 
 #[test]
 fn parameters_are_set_by_configuration() {
-    let mut bed = Bed::cold().with("tracers", "params = { numbers = { step = 7 } }").with_fixture("numbers");
+    let mut bed =
+        Bed::preloading().with("tracers", "params = { numbers = { step = 7 } }").with_fixture("numbers");
     bed.start();
     let bundle = Bundle::new(&bed, "steps", "numbers", &["/bin/sleep", "1000"]);
     let (mut child, _) = running(&bundle);
@@ -275,7 +276,7 @@ fn parameters_are_set_by_configuration() {
 #[test]
 fn parameters_that_do_not_fit_are_refused_by_name() {
     let params = "params = { numbers = { step = 101 }, golden = { volume = 3 }, nowhere = { a = 1 } }";
-    let mut bed = Bed::cold().with("tracers", params).with_fixture("numbers").with_fixture("golden");
+    let mut bed = Bed::preloading().with("tracers", params).with_fixture("numbers").with_fixture("golden");
     bed.start();
     let refusals =
         [("numbers", "parameter step is 101, not 1 to 100"), ("golden", "no parameter volume; it has limit")];
@@ -298,7 +299,8 @@ fn parameters_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn every_builtin_tracer_reports_its_container_alone() {
-    let bed = Bed::new();
+    let mut bed = Bed::preloading();
+    bed.start();
     let all = bed.json("/v1/tracers");
     let builtin =
         all.as_array().expect("a list").iter().filter(|t| text(t, "origin").starts_with("built-in"));

@@ -217,8 +217,8 @@ fn accepted_connections_and_their_listener() {
     let ready = bed.path("ready");
     // 1F9A is 8090: the port is listened to.
     let script = format!(
-        "(until grep -q ':1F9A ' /proc/net/tcp; do sleep 0.05; done; touch {}) & \
-         busybox nc -l -p 8090 -s 127.0.0.1 </etc/passwd >/dev/null; wait",
+        "(until grep -q ':1F9A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; touch {}) & \
+         busybox nc -l -p 8090 </etc/passwd >/dev/null; wait",
         ready.display()
     );
     let mut command = bed.remora(&["run", "--name", "server", "--trace", "tcp", "--", "bash", "-c", &script]);

@@ -52,9 +52,14 @@ impl Bed {
         self
     }
 
+    /// Every tracer loaded at start: where loading takes long, a container that waits for it would be late.
+    pub fn preloading() -> Self {
+        Self::cold().with("tracers", "preload = [\"all\"]")
+    }
+
     /// A bed with this fixture, whose daemon runs.
     pub fn of(name: &str) -> Self {
-        let mut bed = Self::cold().with_fixture(name);
+        let mut bed = Self::preloading().with_fixture(name);
         bed.start();
         bed
     }

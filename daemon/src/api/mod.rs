@@ -15,6 +15,7 @@ use axum::{
 use serde_json::json;
 use tokio::net::UnixListener;
 
+use crate::decode::text::json_document;
 use crate::event::Hub;
 use crate::metrics::{self, Gauges};
 use crate::registry::Handle;
@@ -52,6 +53,10 @@ fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+fn json(value: &impl serde::Serialize) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], json_document(value, false)).into_response()
+}
+
 /// RFC 9457.
 fn problem(status: StatusCode, detail: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
@@ -75,7 +80,7 @@ async fn version(State(api): State<Api>) -> impl IntoResponse {
 }
 
 async fn containers(State(api): State<Api>) -> impl IntoResponse {
-    Json(api.registry.list().await)
+    json(&api.registry.list().await)
 }
 
 /// By id, a unique beginning of one, or a name; the newest of several generations.
@@ -87,19 +92,19 @@ async fn container(State(api): State<Api>, wanted: Named) -> Response {
         (a.state == "ended", &b.ledger.observed_from).cmp(&(b.state == "ended", &a.ledger.observed_from))
     });
     match all.into_iter().next() {
-        Some(view) => Json(view).into_response(),
+        Some(view) => json(&view),
         None => problem(StatusCode::NOT_FOUND, &format!("no container {wanted}")),
     }
 }
 
 async fn tracers(State(api): State<Api>) -> impl IntoResponse {
-    Json(api.registry.tracers().await)
+    json(&api.registry.tracers().await)
 }
 
 async fn tracer(State(api): State<Api>, name: Named) -> Response {
     let Ok(Path(name)) = name else { return not_a_name() };
     match api.registry.tracers().await.into_iter().find(|t| t.description.name == name) {
-        Some(view) => Json(view).into_response(),
+        Some(view) => json(&view),
         None => problem(StatusCode::NOT_FOUND, &format!("no tracer {name}")),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Format, table};
 use crate::api::client;
+use crate::decode::text::json_document;
 use crate::registry::record::View;
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,7 @@ pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
     let mut all: Vec<View> = client::json(&socket, "/v1/containers").await?;
     all.retain(|c| args.all || c.state != "ended");
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&all)?),
+        Format::Json => println!("{}", json_document(&all, true)),
         Format::Table => table::print(&HEAD, &all.iter().map(row).collect::<Vec<_>>())?,
         Format::Csv => {
             println!("{}", HEAD.map(str::to_lowercase).join(","));

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Format, table};
 use crate::api::client;
+use crate::decode::text::json_document;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,7 +23,7 @@ pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
     };
     let value: Value = client::json(&socket, &target).await?;
     match (&value, args.format) {
-        (_, Format::Json) => println!("{}", serde_json::to_string_pretty(&value)?),
+        (_, Format::Json) => println!("{}", json_document(&value, true)),
         (Value::Array(all), _) => list(all)?,
         (one, _) => describe(one)?,
     }

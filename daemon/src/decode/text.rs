@@ -41,6 +41,22 @@ pub fn is_unsafe(c: char) -> bool {
         | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A JSON document that another library wrote: what that leaves as it is, and a terminal obeys, is escaped. Such
+/// characters stand in strings only, but for line ends.
+pub fn json_document(value: &impl serde::Serialize, pretty: bool) -> String {
+    let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let text = text.unwrap_or_else(|e| format!("{{\"error\":\"{}\"}}", e.to_string().replace('"', "'")));
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && is_unsafe(c) {
+            out += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// For a terminal: as in JSON, without quotes around it.
 pub fn printable(text: &str) -> String {
     if !text.contains(is_unsafe) {

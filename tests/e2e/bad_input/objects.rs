@@ -73,7 +73,8 @@ fn each_fault_is_told_by_file_and_offender() {
 
 #[test]
 fn a_daemon_among_wrong_tracers_works_with_the_others() {
-    let mut bed = WRONG.iter().fold(Bed::cold(), |bed, (name, _)| bed.with_fixture(&format!("bad_{name}")));
+    let mut bed =
+        WRONG.iter().fold(Bed::preloading(), |bed, (name, _)| bed.with_fixture(&format!("bad_{name}")));
     bed.start();
     let all = bed.json("/v1/tracers");
     let all = all.as_array().expect("a list");
@@ -180,7 +181,7 @@ fn damaged_objects() {
 
 #[test]
 fn a_daemon_among_damaged_objects() {
-    let mut bed = Bed::cold();
+    let mut bed = Bed::preloading();
     let mut random = Random(0xdead);
     let whole = fs::read(fixture("numbers")).expect("no fixture");
     for n in 0..few(40) {
