@@ -141,10 +141,14 @@ static __always_inline void remora_tail_str(struct remora_scratch *b, struct rem
 	void *to = remora_tail_at(b, fixed);
 	long n = user ? bpf_probe_read_user_str(to, max, from) : bpf_probe_read_kernel_str(to, max, from);
 
-	if (n <= 0)
+	if (n < 0)
 		return;
 	if (n >= max)
 		t->truncated = 1;
+	if (!n) { /* an empty string of a user's, before its NUL was counted (5.10) */
+		*(char *)to = 0;
+		n = 1;
+	}
 	remora_tail_add(b, t, n);
 }
 

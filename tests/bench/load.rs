@@ -21,7 +21,9 @@ pub fn generate(kind: &str, count: u32) {
     let start = Instant::now();
     match kind {
         "opens" => (0..count).for_each(|_| drop(black_box(File::open("/etc/passwd")))),
-        "getppid" => (0..count).for_each(|_| drop(black_box(std::os::unix::process::parent_id()))),
+        "getppid" => (0..count).for_each(|_| {
+            black_box(std::os::unix::process::parent_id());
+        }),
         "execs" => (0..count).for_each(|_| drop(Command::new("/bin/true").status())),
         "connects" => connects(count),
         "wait" => drop(std::io::stdin().read(&mut [0])),
@@ -76,7 +78,9 @@ fn one(tracer: &str, kind: &str, count: &str) -> Vec<Figure> {
             waiting.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("failed to start");
         wait_for("links", || (!bed.links().is_empty()).then_some(()));
         neighbour.push(nobody(&args));
-        stats.0.push(per_run(|| drop(nobody(&args))));
+        stats.0.push(per_run(|| {
+            nobody(&args);
+        }));
         drop(waiting.stdin.take());
         waiting.wait().expect("failed to wait");
         own.push(run(&mut traced(&bed, tracer, &args)).trim().parse().expect("a number"));

@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use super::{Sample, Value, values_of_all};
+use crate::decode::text::printable;
 use crate::registry::{Survey, Surveyed, record::View};
 use crate::tracer::metric::MetricType;
 
@@ -113,10 +114,11 @@ fn family(
 }
 
 fn metric(labels: Labels, value: Value, metric_type: MetricType) -> Metric {
-    let pair = |(name, value)| {
+    let pair = |(name, value): (String, String)| {
         let mut pair = LabelPair::default();
         pair.set_name(name);
-        pair.set_value(value);
+        // Who looks at a scrape does so in a terminal.
+        pair.set_value(printable(&value));
         pair
     };
     let mut metric = Metric::default();
