@@ -10,7 +10,8 @@
 #define AT_FDCWD -100
 #define AT_REMOVEDIR 0x200
 #define EINTR 4
-#define ERESTARTSYS 512		/* first of the results that only the kernel sees, after a signal */
+#define ERESTARTSYS 512		/* first and last of the results that a signal makes, which become EINTR */
+#define ERESTART_RESTARTBLOCK 516
 #define FMODE_CREATED 0x100000
 #define S_IFMT 0170000
 #define S_IFREG 0100000
@@ -152,7 +153,7 @@ static __always_inline __u32 error_of(long result)
 {
 	if (result >= 0)
 		return 0;
-	return result <= -ERESTARTSYS ? EINTR : -result;
+	return result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK ? EINTR : -result;
 }
 
 static __always_inline struct file_metrics *metrics_of(struct remora_container *c)

@@ -145,7 +145,7 @@ static __always_inline void remora_tail_str(struct remora_scratch *b, struct rem
 		return;
 	if (n >= max)
 		t->truncated = 1;
-	if (!n) { /* an empty string of a user's, before its NUL was counted (5.10) */
+	if (!n) { /* an empty string of a user's, whose NUL kernels up to 6.12 do not count */
 		*(char *)to = 0;
 		n = 1;
 	}

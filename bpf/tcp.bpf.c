@@ -272,6 +272,11 @@ static __always_inline void failed(struct remora_container *c, const struct sock
 }
 
 /* ---- Accepting ---- */
+static __always_inline __u32 retransmits_of(const struct sock *sk)
+{
+	return BPF_CORE_READ((const struct tcp_sock *)sk, total_retrans);
+}
+
 static __always_inline void accepted(struct remora_container *c, const struct sock *sk)
 {
 	struct flow flow = { .since = bpf_ktime_get_boot_ns(), .direction = incoming };
@@ -282,8 +287,11 @@ static __always_inline void accepted(struct remora_container *c, const struct so
 
 	if (listener)
 		flow.process = listener->process;
-	if (m)
+	flow.retransmits = retransmits_of(sk);
+	if (m) {
 		remora_add(&m->accepts, 1);
+		remora_add(&m->retransmits, flow.retransmits); /* of the SYN's answer, before there was a socket */
+	}
 	if (bpf_map_update_elem(&tcp_flows, &key, &flow, BPF_ANY))
 		remora_lost(c);
 	e = remora_reserve(c, struct accept_event);
@@ -306,11 +314,6 @@ static __always_inline void established(struct remora_container *c, const struct
 }
 
 /* ---- Closing ---- */
-static __always_inline __u32 retransmits_of(const struct sock *sk)
-{
-	return BPF_CORE_READ((const struct tcp_sock *)sk, total_retrans);
-}
-
 /* Only the socket's owner leads it here: the one time that the process behind an accepted one is known. */
 static __always_inline void closing(struct remora_container *c, const struct sock *sk)
 {

@@ -86,6 +86,18 @@ fn an_unknown_tracer_beside_a_known_one_is_in_the_ledger() {
 }
 
 #[test]
+fn who_asked_and_is_not_traced_is_in_the_ledger() {
+    let bed = Bed::new();
+    let bundle = remora_tests::Bundle::new(&bed, "refused", "nonsense", &["/bin/true"]);
+    bundle.run();
+    drop(bundle);
+    let view = bed.container("refused").expect("the container");
+    assert_eq!(view["ledger"]["notes"][0], "not traced: no known tracer in nonsense");
+    assert_eq!((&view["state"], &view["ledger"]["end"][0]), (&"ended".into(), &"refused".into()));
+    bed.assert_empty();
+}
+
+#[test]
 fn a_container_found_running_is_late() {
     // The daemon comes after the container, and finds it in the runtime's own state.
     let cold = Bed::cold();

@@ -20,6 +20,9 @@ impl Registry {
             Stage::Poststop => self.poststop(notice, peer),
             Stage::CreateRuntime | Stage::Prestart => self.register(notice, peer, late),
         };
+        if let (Err(why), Stage::CreateRuntime | Stage::Prestart, 0) = (&result, notice.stage, peer.uid) {
+            self.refused(notice, why);
+        }
         let id = printable(&notice.id);
         match result {
             Ok(message) => {
@@ -117,7 +120,7 @@ impl Registry {
         let base = |name: &String| {
             // The place may have had another tenant, and counters only ever grow.
             let now = counts_at(&meters, name, index).unwrap_or_default();
-            (name.clone(), Counts { delivered: now.counted - now.lost(), ..now })
+            (name.clone(), Counts { delivered: now.counted.saturating_sub(now.lost()), ..now })
         };
         if record.base.is_empty() {
             record.base = record.tracers.iter().map(base).collect();
@@ -163,17 +166,32 @@ impl Registry {
 
     /// It came and went while nobody listened: all that can be told is that it was there.
     fn missed(&mut self, notice: &Notice, opt_in: &OptIn, late: Option<String>) -> String {
+        let ledger = Ledger { late, end: vec!["found gone".to_owned()], ..Ledger::default() };
+        let note = "it ended before the daemon heard of it: nothing of it was observed";
+        self.account(notice, opt_in, ledger, note);
+        "missed: it ended before the daemon heard of it".to_owned()
+    }
+
+    /// Who asked to be traced and is not is in the ledger, too. Only root's word makes an entry.
+    fn refused(&mut self, notice: &Notice, why: &str) {
+        if let Ok(Some(opt_in)) = OptIn::from_annotations(&notice.annotations) {
+            let ledger = Ledger { end: vec!["refused".to_owned()], ..Ledger::default() };
+            self.account(notice, &opt_in, ledger, &format!("not traced: {}", printable(why)));
+        }
+    }
+
+    /// An account that is closed as it is opened, once for each start of a container.
+    fn account(&mut self, notice: &Notice, opt_in: &OptIn, mut ledger: Ledger, note: &str) {
         let start_time = notice.start_time.unwrap_or_default();
         let same = |r: &Record| r.key.id == notice.id && r.key.start_time == start_time;
         if self.live.values().any(|c| same(&c.record)) || self.ended.iter().any(same) {
-            return "in the ledger already".to_owned();
+            return;
         }
         let told = rfc3339(notice.at);
-        let mut ledger = Ledger { observed_from: told.clone(), late, ..Ledger::default() };
-        ledger.observed_to = Some(told);
-        ledger.note("it ended before the daemon heard of it: nothing of it was observed");
-        ledger.ended_by("found gone");
-        let record = Record {
+        ledger.observed_to = Some(told.clone());
+        ledger.observed_from = told;
+        ledger.note(note);
+        self.file(Record {
             key: Key { id: notice.id.clone(), cgroup: 0, start_time },
             boot: self.boot.clone(),
             index: u32::MAX,
@@ -184,9 +202,7 @@ impl Registry {
             tracers: self.engine.resolve(&opt_in.tracers).0,
             ledger,
             base: BTreeMap::new(),
-        };
-        self.file(record);
-        "missed: it ended before the daemon heard of it".to_owned()
+        });
     }
 
     pub(super) fn index_of(&self, key: &Key) -> Option<u32> {
