@@ -3,6 +3,7 @@
 
 mod spool;
 
+use anyhow::Context;
 use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -36,10 +37,8 @@ pub async fn serve(listener: UnixListener, config: Hook, registry: Handle) {
         let (registry, config) = (registry.clone(), config.clone());
         tokio::spawn(async move {
             let _place = place;
-            match timeout(config.peer_timeout, peer(stream, &config, &registry)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => tracing::warn!("hook's peer refused: {e}"),
-                Err(_) => tracing::warn!("hook's peer dropped: no whole frame in time"),
+            if let Err(e) = peer(stream, &config, &registry).await {
+                tracing::warn!("hook's peer refused: {e}");
             }
         });
     }
@@ -52,7 +51,11 @@ async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyho
     } else {
         None
     };
-    let read = if refusal.is_none() { read(&mut stream).await } else { Ok(None) };
+    // The peer's time is for what the peer does; how long a tracer takes to load is not its fault.
+    let read = match refusal {
+        None => timeout(config.peer_timeout, read(&mut stream)).await.context("no whole frame in time")?,
+        Some(_) => Ok(None),
+    };
     let (ack, error) = match (refusal, read) {
         (Some(why), _) => (Ack { ok: false, message: why.clone() }, Some(why)),
         (None, Ok(Some(notice))) => {
@@ -64,7 +67,7 @@ async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyho
         (None, Err(e)) => (Ack { ok: false, message: e.to_string() }, Some(e.to_string())),
     };
     // A hook that ran out of budget has gone; the notice counts all the same.
-    let _ = stream.write_all(&frame::encode(&ack)?).await;
+    let _ = timeout(config.peer_timeout, stream.write_all(&frame::encode(&ack)?)).await;
     if let Some(error) = error {
         anyhow::bail!("user {uid}: {error}");
     }
