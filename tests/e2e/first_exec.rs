@@ -6,7 +6,7 @@ use remora_tests::{Bed, Bundle, Podman, count};
 fn check(bed: &Bed, name: &str, program: &str) {
     let ended = bed.ended(name);
     assert_eq!(ended["ledger"].get("late"), None, "{name}: {ended}");
-    let events = bed.events().of_container(name);
+    let events = bed.events_of(name);
     let first = events.first();
     assert_eq!(first["event"]["name"], "exec", "{name}: {first}");
     assert_eq!(first["process"]["executable"]["path"], program, "{name}: {first}");

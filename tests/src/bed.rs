@@ -170,6 +170,11 @@ impl Bed {
         Events::parse(&run(&mut self.remora(&["events", "--replay", "--format", "json"])))
     }
 
+    /// The recent past of one container.
+    pub fn events_of(&self, name: &str) -> Events {
+        Events::parse(&run(&mut self.remora(&["events", "--replay", "--format", "json", "--container", name])))
+    }
+
     /// Waits until this container's account is closed; its view.
     pub fn ended(&self, name: &str) -> Value {
         wait_for(&format!("the end of {name}"), || self.container(name).filter(|c| c["state"] == "ended"))
