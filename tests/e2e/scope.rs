@@ -57,7 +57,11 @@ fn the_same_id_again_is_another_generation() {
 #[test]
 fn two_containers_with_different_tracers() {
     let bed = Bed::new();
-    let script = ["/bin/sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.05; done; cat /etc/passwd >/dev/null"];
+    let script = [
+        "/bin/sh",
+        "-c",
+        "while [ ! -e /tmp/go ]; do /bin/sleep 0.05; done; /bin/cat /etc/passwd >/dev/null",
+    ];
     let one = Bundle::new(&bed, "one", "exec", &script);
     let two = Bundle::new(&bed, "two", "file", &script);
     let none = Bundle::new(&bed, "none", "", &script);

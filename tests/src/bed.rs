@@ -147,7 +147,11 @@ impl Bed {
     /// Arguments of the hook for this bed.
     pub fn hook_args(&self) -> Vec<String> {
         let path = |name| self.path(name).display().to_string();
+        // Emulated, a daemon that is there needs longer than a real one may.
+        let budget = if std::env::var_os("REMORA_VM").is_some() { "2000" } else { "500" };
         vec![
+            "--timeout-ms".into(),
+            budget.into(),
             "--socket".into(),
             path("hook.sock"),
             "--spool".into(),
@@ -172,7 +176,14 @@ impl Bed {
 
     /// The recent past of one container.
     pub fn events_of(&self, name: &str) -> Events {
-        Events::parse(&run(&mut self.remora(&["events", "--replay", "--format", "json", "--container", name])))
+        Events::parse(&run(&mut self.remora(&[
+            "events",
+            "--replay",
+            "--format",
+            "json",
+            "--container",
+            name,
+        ])))
     }
 
     /// Waits until this container's account is closed; its view.
