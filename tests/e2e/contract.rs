@@ -1,6 +1,6 @@
 //! What a tracer may say of itself, and what becomes of it: events, alternatives, cgroups, metrics, parameters.
 
-use std::{io::Write, process::Child};
+use std::process::Child;
 
 use remora_tests::{Bed, Bundle, events::text, fixture, output, run, wait_for};
 use serde_json::{Value, json};
