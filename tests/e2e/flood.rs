@@ -17,11 +17,11 @@ fn numbers() -> usize {
     if std::env::var_os("REMORA_VM").is_some() { 40 } else { 3000 }
 }
 
-/// Four processes that open a file for as long as they are let, and say how often they did.
+/// Four processes that open a file for as long as they are let, and say how often they did, which is an open, too.
 fn flood() -> String {
     let opens = ": </etc/passwd; ".repeat(8);
     format!(
-        "for p in 1 2 3 4; do (i=0; while [ ! -e /tmp/stop ]; do {opens} i=$((i+8)); done; echo $i >/tmp/done-$p) & done; wait"
+        "for p in 1 2 3 4; do (i=0; while [ ! -e /tmp/stop ]; do {opens} i=$((i+9)); echo $i >/tmp/done-$p; done) & done; wait"
     )
 }
 
@@ -89,17 +89,25 @@ fn one_floods_and_another_is_heard() {
         let goal = number(&at) + more;
         wait_for("the quiet one to get on", || (number(&at) >= goal).then_some(()));
     };
+    let opened = || (1..=4).map(|p| number(&loud.rootfs().join(format!("tmp/done-{p}")))).sum::<usize>();
+    let opens = |more: usize| {
+        let goal = opened() + more;
+        wait_for("the loud one to get on", || (opened() >= goal).then_some(()));
+    };
     progress(numbers());
+    opens(1000);
     // While nobody reads, the flood fills its share and no more.
     bed.signal("STOP");
     progress(numbers() / 10);
+    // More than half of the ring holds.
+    opens(60_000);
     bed.signal("CONT");
     progress(numbers() / 10);
     stop(&loud, loud_child);
     let took = start.elapsed();
     stop(&quiet, quiet_child);
     let executed = number(&at);
-    let done: usize = (1..=4).map(|p| number(&loud.rootfs().join(format!("tmp/done-{p}")))).sum();
+    let done = opened();
     drop((loud, quiet));
 
     let ended = bed.ended("flood-loud");

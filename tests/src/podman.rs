@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
-    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -34,7 +33,9 @@ impl Podman {
         fs::create_dir(&hooks).expect("failed to make a folder");
         let podman = Self { dir, hooks };
         podman.install_hook(bed);
-        run(podman.command(&["load", "--quiet", "--input"]).arg(archive()));
+        let image = podman.dir.path().join("image.tar");
+        run(Command::new(source("tests/image")).arg(&image));
+        run(podman.command(&["load", "--quiet", "--input"]).arg(image));
         podman
     }
 
@@ -76,19 +77,6 @@ impl Podman {
     pub fn id(&self, name: &str) -> String {
         run(&mut self.command(&["inspect", "--format", "{{.Id}}", name])).trim().to_owned()
     }
-}
-
-/// Made once for all tests of this process.
-fn archive() -> &'static Path {
-    static ARCHIVE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = ARCHIVE.get_or_init(|| {
-        let dir =
-            tempfile::Builder::new().prefix("remora-image-").tempdir().expect("failed to make a folder");
-        let path = dir.path().join("image.tar");
-        run(Command::new(source("tests/image")).arg(&path));
-        (dir, path)
-    });
-    path
 }
 
 impl Drop for Podman {

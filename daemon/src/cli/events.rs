@@ -50,17 +50,18 @@ pub struct Args {
 
 pub async fn run(mut args: Args, socket: PathBuf) -> anyhow::Result<()> {
     let follow = args.follow || !args.replay;
+    if follow && args.after.is_none() {
+        // A place to go on from, should the daemon restart before there is an event.
+        let known: Value = client::json(&socket, "/v1/version").await?;
+        args.after = known[if args.replay { "oldest_cursor" } else { "newest_cursor" }].as_u64();
+    }
     let columns = if args.format == Format::Csv { columns(&socket).await? } else { Vec::new() };
     let mut printer = Printer { format: args.format, columns, left: args.count, last: args.after };
     printer.head()?;
     loop {
         let result = pass(&args, follow, &socket, &mut printer).await;
-        if printer.left == Some(0) || !follow {
+        if printer.left == Some(0) || !follow || result.as_ref().is_err_and(super::broken_pipe) {
             return result;
-        }
-        if printer.last.is_none() {
-            // Nothing seen yet: there is no place to go on from.
-            result?;
         }
         // The daemon restarts: go on behind the last event as soon as it is back.
         args.after = printer.last.or(args.after);
