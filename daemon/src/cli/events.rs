@@ -215,7 +215,10 @@ fn row(event: &Value) -> String {
             rest.push(printable(&value));
         }
     }
-    flatten(event.get(&name), "", &mut rest);
+    let told = ["time", "event", "container", "k8s", "process"];
+    for (key, value) in event.as_object().into_iter().flatten().filter(|(k, _)| !told.contains(&k.as_str())) {
+        flatten(Some(value), if *key == name { "" } else { key }, &mut rest);
+    }
     text += &format!(" {}", rest.join(" "));
     text
 }
