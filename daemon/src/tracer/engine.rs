@@ -195,6 +195,24 @@ impl Engine {
     /// Attaches a tracer for a container; returns its bit in the container's mask.
     pub fn acquire(&mut self, name: &str, index: u32, cgroup: &Path, root: u64) -> Result<u64, String> {
         self.ensure_loaded(name)?;
+        match self.attach(name, index, cgroup, root) {
+            // Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs", v5.13) such a
+            // program attaches once in its life: it is loaded anew.
+            Err(_) if self.unload_unused(name) => {
+                self.ensure_loaded(name)?;
+                self.attach(name, index, cgroup, root)
+            }
+            result => result,
+        }
+    }
+
+    /// Lets go of an object of which nothing is attached; whether it did.
+    fn unload_unused(&mut self, name: &str) -> bool {
+        let unused = |t: &&mut Tracer| t.global.is_empty() && t.own.is_empty();
+        self.tracers.get_mut(name).filter(unused).is_some_and(|t| t.loaded.take().is_some())
+    }
+
+    fn attach(&mut self, name: &str, index: u32, cgroup: &Path, root: u64) -> Result<u64, String> {
         let pins = self.keep.as_ref().map(|k| k.pins(name));
         let tracer = self.tracers.get_mut(name).ok_or_else(|| format!("no tracer {name}"))?;
         let Tracer { loaded: Some(loaded), global, own, .. } = tracer else {
