@@ -102,8 +102,9 @@ fn a_container_found_running_is_late() {
     // The daemon comes after the container, and finds it in the runtime's own state.
     let cold = Bed::cold();
     let mut bundle = None;
-    let root = format!("/run/remora-test-{}-{}", remora_tests::runc::runtime(), std::process::id());
-    let mut bed = cold.with("scan", "at_start = true").with("scan", &format!("runtime_roots = [\"{root}\"]"));
+    let root = remora_tests::runc::state_root("found");
+    let roots = format!("runtime_roots = [\"{}\"]", root.display());
+    let mut bed = cold.with("scan", "at_start = true").with("scan", &roots);
     bed.write_config();
     let made = bundle.insert(remora_tests::Bundle::new(&bed, "found", "exec", &["/bin/sleep", "1000"]));
     let mut child = made.start();

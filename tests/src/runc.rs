@@ -35,8 +35,7 @@ impl Bundle {
             tempfile::Builder::new().prefix("remora-bundle-").tempdir().expect("failed to make a folder");
         rootfs(&dir.path().join("rootfs"));
         let runtime = runtime();
-        // A folder of runtime state per process: `list` and ids are the test's own.
-        let root = PathBuf::from(format!("/run/remora-test-{runtime}-{}", std::process::id()));
+        let root = state_root(id);
         let bundle = Self { id: id.to_owned(), dir, runtime, root };
         let mut config = spec(&bundle, args);
         let hook = |stage: &str| {
@@ -107,6 +106,11 @@ impl Drop for Bundle {
         self.delete();
         let _ = fs::remove_dir(&self.root);
     }
+}
+
+/// Where the runtime keeps the state of a container, and of no other.
+pub fn state_root(id: &str) -> PathBuf {
+    PathBuf::from(format!("/run/remora-test-{}-{}-{id}", runtime(), std::process::id()))
 }
 
 /// `REMORA_RUNTIME_UNDER_TEST`, runc if not said.
