@@ -79,7 +79,7 @@ bench: ## costs against the budgets, side by side (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
 	$(CARGO) build --release --locked -p remora-tests --bin bench
-	$(AS_ROOT) env REMORA_BUILD=build REMORA_SOURCE=. tini -s -- $(TARGET_DIR)/release/bench
+	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) tini -s -- $(TARGET_DIR)/release/bench
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
 
