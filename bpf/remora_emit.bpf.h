@@ -208,7 +208,7 @@ static __always_inline void remora_tail_path(struct remora_scratch *b, struct re
 	if (i == REMORA_PATH_DEPTH)
 		t->truncated = 1;
 	else if (!t->len) /* the root itself: one empty component */
-		remora_tail_str(b, t, fixed, "", 1, false);
+		remora_tail_str(b, t, fixed, "", 2, false);
 }
 
 /* Counts and sends the record. */

@@ -10,6 +10,8 @@ fn check(bed: &Bed, name: &str, program: &str) {
     let first = events.first();
     assert_eq!(first["event"]["name"], "exec", "{name}: {first}");
     assert_eq!(first["process"]["executable"]["path"], program, "{name}: {first}");
+    assert_eq!(first["process"]["working_directory"], "/", "{name}: {first}");
+    assert_eq!(first["process"].get("working_directory_truncated"), None, "{name}: {first}");
     assert_eq!(first["process"]["vpid"], 1, "{name}: {first}");
     assert_eq!(events.named("exec").len(), 2, "{name}: {events:?}");
     assert_eq!(events.named("exit").len(), 2, "{name}: {events:?}");

@@ -76,11 +76,7 @@ impl Wanted {
 
     /// What can be told without decoding.
     fn head(&self, event: &Event<'_>) -> bool {
-        let of = |w: &String| {
-            event.subject.id == *w
-                || event.subject.name == *w
-                || w.len() >= 4 && event.subject.id.starts_with(w)
-        };
+        let of = |w: &String| super::is_meant(w, &event.subject.id, &event.subject.name);
         self.container.as_ref().is_none_or(of)
             && self.tracers.as_ref().is_none_or(|t| t.iter().any(|t| **t == *event.plan.tracer))
             && self.events.as_ref().is_none_or(|e| e.contains(&event.plan.name))

@@ -83,11 +83,17 @@ async fn containers(State(api): State<Api>) -> impl IntoResponse {
     json(&api.registry.list().await)
 }
 
+/// Whether a container is meant by its id, its name, or the beginning of an id as managers make them.
+fn is_meant(wanted: &str, id: &str, name: &str) -> bool {
+    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    wanted == id || wanted == name || hex && id.len() == 64 && id.starts_with(wanted)
+}
+
 /// By id, a unique beginning of one, or a name; the newest of several generations.
 async fn container(State(api): State<Api>, wanted: Named) -> Response {
     let Ok(Path(wanted)) = wanted else { return not_a_name() };
     let mut all = api.registry.list().await;
-    all.retain(|c| c.id == wanted || c.name == wanted || wanted.len() >= 4 && c.id.starts_with(&wanted));
+    all.retain(|c| is_meant(&wanted, &c.id, &c.name));
     all.sort_by(|a, b| {
         (a.state == "ended", &b.ledger.observed_from).cmp(&(b.state == "ended", &a.ledger.observed_from))
     });
