@@ -138,7 +138,7 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         );
     }
     let kept: Arc<Mapped<abi::Reader>> = Arc::new(Mapped::new(shared.handle("remora_reader")?, 1)?);
-    let _ = kept[0].epoch.compare_exchange(0, unix_ns(), Relaxed, Relaxed);
+    let _ = kept[0].epoch.compare_exchange(0, remora_wire::time::unix_ns().max(1), Relaxed, Relaxed);
     let (directory, hub) = (Directory::default(), Hub::new(usize::try_from(config.limits.history_bytes)?));
     let boot = proc::boot_id();
     let keep = Keep::new(&pins.join("tracers"), &config.state_dir.join("tracers"), boot.clone())?;
@@ -184,10 +184,6 @@ fn params(config: &Config) -> HashMap<String, HashMap<String, u64>> {
     let one = |(name, value): (&String, &i64)| (name.clone(), value.unsigned_abs());
     let all = config.tracers.params.iter();
     all.map(|(tracer, set)| (tracer.clone(), set.iter().map(one).collect())).collect()
-}
-
-fn unix_ns() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
 }
 
 /// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.

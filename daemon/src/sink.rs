@@ -82,9 +82,7 @@ impl FileSink {
             let page = hub.after(self.after, 16);
             let mut out = Vec::new();
             if let Some(to) = page.missed_to {
-                out.extend_from_slice(
-                    format!("{{\"gap\":{{\"after\":{},\"to\":{to}}}}}\n", self.after).as_bytes(),
-                );
+                json::gap(&mut out, self.after, to);
                 self.after = to;
             }
             let mut last = self.after;

@@ -170,9 +170,7 @@ impl Cursor {
         let mut out = Vec::new();
         if let Some(to) = page.missed_to {
             // A reader slower than the bound of the past is told, once, what it missed.
-            out.extend_from_slice(
-                format!("{{\"gap\":{{\"after\":{},\"to\":{to}}}}}\n", self.after).as_bytes(),
-            );
+            json::gap(&mut out, self.after, to);
             self.after = to;
         }
         for batch in &page.batches {

@@ -6,6 +6,11 @@ use crate::event::Event;
 use crate::tracer::kind::Kind;
 use crate::tracer::plan::{EventPlan, Field, Op, TAILS_MAX};
 
+/// The line that stands for events which were forgotten before they could be read.
+pub fn gap(out: &mut Vec<u8>, after: u64, to: u64) {
+    out.extend_from_slice(format!("{{\"gap\":{{\"after\":{after},\"to\":{to}}}}}\n").as_bytes());
+}
+
 /// Appends the event, without a line's end.
 pub fn event(out: &mut Vec<u8>, event: &Event<'_>) {
     out.extend_from_slice(b"{\"time\":\"");

@@ -89,8 +89,7 @@ async fn read(stream: &mut UnixStream) -> anyhow::Result<Option<Notice>> {
 fn given_up(stream: &UnixStream, notice: &Notice) -> Option<String> {
     let mut peer = [PollFd::new(stream.as_fd(), PollFlags::empty())];
     let gone = poll(&mut peer, PollTimeout::ZERO).is_ok_and(|n| n > 0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let waited = now.saturating_sub(Duration::from_nanos(notice.at));
+    let waited = Duration::from_nanos(remora_wire::time::unix_ns().saturating_sub(notice.at));
     let told =
         || format!("the daemon did not answer in time; the notice waited {:.1} s", waited.as_secs_f64());
     (gone && notice.stage != Stage::Poststop).then(told)

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use remora_wire::time::unix_ns;
 use tokio::io::unix::AsyncFd;
 
 use super::container::Container;
 use super::record::Record;
-use super::register::now_ns;
 use super::{Command, Registry, Surveyed};
 use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
@@ -69,7 +69,7 @@ impl Registry {
         let ledger = &mut container.record.ledger;
         ledger.ended_by(why);
         if container.ending.is_none() {
-            ledger.observed_to = Some(rfc3339(now_ns()));
+            ledger.observed_to = Some(rfc3339(unix_ns()));
             container.ending = Some(Instant::now() + LINGER);
             container.patience = Some(Instant::now() + FORGET);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remora_wire::{Ack, Notice, Stage};
+use remora_wire::{Ack, Notice, Stage, time::unix_ns};
 
 use super::container::{Container, counts_at};
 use super::record::{Counts, Key, Ledger, Record};
@@ -62,7 +62,7 @@ impl Registry {
             let told = "the notice came after its first exec";
             (!proc::has_not_executed(pid)).then(|| told.to_owned())
         });
-        let mut ledger = Ledger { observed_from: rfc3339(now_ns()), late, ..Ledger::default() };
+        let mut ledger = Ledger { observed_from: rfc3339(unix_ns()), late, ..Ledger::default() };
         for name in &unknown {
             ledger.note(format!("unknown tracer {name}"));
         }
@@ -256,9 +256,4 @@ fn may_speak_for(peer: Peer, pid: u32) -> Result<(), Refusal> {
     let own = proc::real_uid(pid).is_ok_and(|uid| uid == peer.uid)
         || proc::userns_owner(pid).is_ok_and(|uid| uid == peer.uid);
     if own { Ok(()) } else { Err(format!("user {} may not register process {pid}", peer.uid)) }
-}
-
-pub(super) fn now_ns() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |d| d.as_nanos() as u64)
 }

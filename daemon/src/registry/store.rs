@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::record::{Key, Record};
-use crate::tracer::keep::write;
+use crate::tracer::keep::{fnv1a, write};
 
 #[derive(Debug)]
 pub struct Store {
@@ -26,9 +26,7 @@ impl Store {
 
     /// Ids are the runtime's words, so they are not used as file names.
     fn name(key: &Key) -> String {
-        let generation = key.id.bytes().chain(key.start_time.to_le_bytes());
-        let hash = generation
-            .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = fnv1a(key.id.bytes().chain(key.start_time.to_le_bytes()));
         format!("{:020}-{hash:016x}.json", key.cgroup)
     }
 

@@ -9,6 +9,8 @@ use std::{
 
 use thiserror::Error;
 
+use super::keep::fnv1a;
+
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// Largest object that is read.
@@ -79,10 +81,7 @@ impl ObjectFile {
 
     /// Identity of the content, to tell an upgrade from a restart.
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a: names content of our own, guards nothing.
-        self.bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+        fnv1a(self.bytes.iter().copied())
     }
 }
 
