@@ -27,8 +27,18 @@
 #define REMORA_FLAGS REMORA_TAG("flags")			/* member: an enum whose values are or-ed together */
 #define REMORA_FEATURE REMORA_TAG("feature")			/* member that makes behaviour: profiles learn it */
 #define REMORA_ONEOF(group, rank) REMORA_TAG("oneof " group " " rank) /* programs of which the first that loads is taken */
-/* const volatile __u32 max_args REMORA_PARAM("4096", "0", "8192", "bytes of arguments reported"); */
+/* A parameter fixed while the object is loaded: const volatile __u32 depth REMORA_PARAM("1", "9", "what") = 3; */
 #define REMORA_PARAM(min, max, text) REMORA_TAG("param " min " " max " " text)
+/* One that each container may have for itself: a member of the struct given to REMORA_PARAMS(). */
+#define REMORA_OWN_PARAM(standard, min, max, text) REMORA_TAG("param " standard " " min " " max " " text)
+#define REMORA_OWN_TEXT(text) REMORA_TAG("param text " text)	/* ... an array of char, ended by NUL, empty at first */
+/* The value of a map whose entries are shown as rows instead of as metrics, for what has too many labels. */
+#define REMORA_TABLE(name, text) REMORA_TAG("table " name) REMORA_HELP(text)
+#define REMORA_FLOW REMORA_TAG("flow")				/* table: its rows say who talks to whom */
+/* SEC("perf_event"): run on each processor so often a second, by the clock. */
+#define REMORA_SAMPLE(hertz) REMORA_TAG("sample " hertz)
+/* SEC("iter/bpf_map_elem"): run over this map of the tracer's before its metrics and tables are read. */
+#define REMORA_REFRESH(map) REMORA_TAG("refresh " map)
 
 /* ---- 2. Meanings ---- */
 typedef __u64 remora_ktime;	/* CLOCK_BOOTTIME, shown as a date */
@@ -42,6 +52,11 @@ typedef __u32 remora_dev;	/* kernel's dev_t, shown as major:minor */
 typedef __u32 remora_ipv4;	/* network order */
 typedef struct { __u8 byte[16]; } remora_ipv6; /* a v4-mapped address is shown as IPv4 */
 typedef __u16 remora_be16;	/* network order: a port */
+typedef __u32 remora_syscall;	/* number, REMORA_SYSCALL_32 added for the 32-bit table; shown by name */
+#define REMORA_SYSCALL_32 0x80000000
+typedef __u32 remora_pid;	/* in a table with stacks: whose addresses the user's stack has */
+typedef __s32 remora_user_stack; /* ids in remora_stacks; negative: none */
+typedef __s32 remora_kernel_stack;
 typedef __u32 remora_index;	/* the container, in the key of a metric map */
 /* A tail: bytes behind the record, in the order of these members. */
 struct remora_tail {
@@ -84,6 +99,7 @@ struct remora_process {
 /* ---- 3. Shared state: the daemon makes these maps once and hands them to every object ---- */
 #define REMORA_SLOTS 4096	/* power of two */
 #define REMORA_CONTAINERS 512	/* default; the daemon may choose another number */
+#define REMORA_BITS 64		/* tracers that may be loaded at a time */
 #define REMORA_TRACER_SCOPE 0	/* head.tracer of the scope's own records */
 
 struct remora_slot {		/* direct table: cgroup id & (REMORA_SLOTS - 1) */
@@ -110,7 +126,9 @@ struct remora_stats {		/* per container, of one tracer */
 	__u64 lost_share;	/* the container had used up its share of the ring */
 	__u64 lost_other;	/* a map or buffer of the tracer was full */
 	__u64 delivered;	/* read from the ring; written by the daemon */
-	__u64 _pad[3];
+	__u64 lost_budget;	/* more than the budget */
+	__u64 budget;		/* events a second, 0: no bound; written by the daemon */
+	__u64 window;		/* the second, and how many there were in it */
 };
 #define REMORA_HEAD_MAX 1024
 #define REMORA_TAIL_MAX 16384	/* power of two */
@@ -153,10 +171,21 @@ struct {
 } remora_ring SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);	/* for process context, and for programs that run with bottom halves off */
 	__type(key, __u32);
 	__type(value, struct remora_scratch);
 } remora_scratch SEC(".maps");
+/*
+ * Which object speaks for a tracer: by processor and bit. While a tracer is replaced, both objects are attached;
+ * the daemon changes this on each processor from a thread that runs there, so that no event sees a change.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, REMORA_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} remora_current SEC(".maps");
 /* The tracer's own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -166,12 +195,38 @@ struct {
 	__type(value, struct remora_stats);
 } remora_stats SEC(".maps");
 
+/* struct NAME_params *p = remora_params_of(c), or NULL; the struct's members are tagged REMORA_OWN_... */
+#define REMORA_PARAMS(T)                                                           \
+	struct {                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                  \
+		__uint(max_entries, REMORA_CONTAINERS);                            \
+		__type(key, __u32);                                                \
+		__type(value, T);                                                  \
+	} remora_params SEC(".maps");                                              \
+	static __always_inline T *remora_params_of(struct remora_container *c)     \
+	{                                                                          \
+		__u32 i = c->index;                                                \
+                                                                                   \
+		return bpf_map_lookup_elem(&remora_params, &i);                    \
+	}
+/* id = bpf_get_stackid(ctx, &remora_stacks, flags), into a member of type remora_user_stack or _kernel_stack. */
+#define REMORA_STACK_DEPTH 127
+#define REMORA_STACKS(entries)                                                     \
+	struct {                                                                   \
+		__uint(type, BPF_MAP_TYPE_STACK_TRACE);                            \
+		__uint(max_entries, entries);                                      \
+		__uint(key_size, sizeof(__u32));                                   \
+		__uint(value_size, REMORA_STACK_DEPTH * sizeof(__u64));            \
+	} remora_stacks SEC(".maps")
+
 struct remora_self {		/* filled in by the daemon before loading */
 	__u64 mask;		/* this tracer's bit in remora_container.tracers */
 	__u32 tracer;		/* which loaded object this is */
 	__u32 abi;
+	__u32 bit;
+	__u32 _pad;
 };
-#define REMORA_ABI 1
+#define REMORA_ABI 2
 extern const volatile struct remora_self remora_self;
 /* Once in each tracer: its name, the groups it belongs to ("" for none) and what it tells. */
 #define REMORA_TRACER(name, groups, text)                                          \
@@ -206,11 +261,20 @@ static __always_inline bool remora_is_runtime(struct remora_container *c, __u32 
 	return c->init || (c->entering && bpf_map_lookup_elem(&remora_entering, &pid));
 }
 
+/* Another object of the same name may be on its way in or out. */
+static __always_inline bool remora_is_current(void)
+{
+	__u32 i = bpf_get_smp_processor_id() * REMORA_BITS + remora_self.bit, *current;
+
+	current = bpf_map_lookup_elem(&remora_current, &i);
+	return current && *current == remora_self.tracer;
+}
+
 static __always_inline struct remora_container *remora_container_of(__u64 cgroup)
 {
 	struct remora_container *c = remora_find(cgroup);
 
-	return c && (c->tracers & remora_self.mask) ? c : NULL;
+	return c && (c->tracers & remora_self.mask) && remora_is_current() ? c : NULL;
 }
 
 /* The container of the current task. */

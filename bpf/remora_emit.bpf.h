@@ -37,6 +37,27 @@ static __always_inline bool remora_within_share(struct remora_container *c, __u3
 	return (__s64)(c->produced - c->released) + size <= (__s64)(all - used);
 }
 
+/* Past its budget of events a second a tracer reports no more of this container until the next second. */
+static __always_inline bool remora_over_budget(struct remora_stats *s)
+{
+	__u64 second, window;
+
+	if (!s->budget)
+		return false;
+	second = bpf_ktime_get_boot_ns() / 1000000000;
+	window = s->window;
+	if (window >> 32 != second) {
+		s->window = second << 32 | 1;
+		return false;
+	}
+	if ((window & 0xffffffff) >= s->budget) {
+		remora_add(&s->lost_budget, 1);
+		return true;
+	}
+	remora_add(&s->window, 1);
+	return false;
+}
+
 static __always_inline void remora_fill_head(struct remora_head *h, struct remora_container *c, __u32 type,
 					     __u32 fixed)
 {
@@ -61,6 +82,8 @@ static __always_inline void *remora_reserve_(struct remora_container *c, const _
 	if (!s)
 		return NULL;
 	remora_add(&s->counted, 1);
+	if (remora_over_budget(s))
+		return NULL;
 	if (!remora_within_share(c, remora_ring_size(size))) {
 		remora_add(&s->lost_share, 1);
 		return NULL;
@@ -87,12 +110,13 @@ static __always_inline void *remora_reserve_(struct remora_container *c, const _
 /*
  * A record with tails is put together in a buffer of this CPU, then copied: remora_begin(), the tails in the
  * order of the members, remora_end(). Only in programs that run in process context and cannot be preempted
- * by another that does the same (tracepoints, tp_btf).
+ * by another that does the same (tracepoints, tp_btf); remora_begin_net() in those that run with bottom halves
+ * off (cgroup_skb).
  */
-static __always_inline struct remora_scratch *remora_begin_(struct remora_container *c, const __u32 size, __u32 type)
+static __always_inline struct remora_scratch *remora_begin_(struct remora_container *c, const __u32 size, __u32 type,
+							    __u32 which)
 {
-	__u32 zero = 0;
-	struct remora_scratch *b = bpf_map_lookup_elem(&remora_scratch, &zero);
+	struct remora_scratch *b = bpf_map_lookup_elem(&remora_scratch, &which);
 
 	if (!b)
 		return NULL;
@@ -109,7 +133,12 @@ static __always_inline struct remora_scratch *remora_begin_(struct remora_contai
 #define remora_begin(c, T)                                                                             \
 	({                                                                                             \
 		_Static_assert(sizeof(T) <= REMORA_HEAD_MAX, "an event's fixed part is at most 1 KiB");    \
-		remora_begin_(c, sizeof(T), bpf_core_type_id_local(T));                                \
+		remora_begin_(c, sizeof(T), bpf_core_type_id_local(T), 0);                             \
+	})
+#define remora_begin_net(c, T)                                                                         \
+	({                                                                                             \
+		_Static_assert(sizeof(T) <= REMORA_HEAD_MAX, "an event's fixed part is at most 1 KiB");    \
+		remora_begin_(c, sizeof(T), bpf_core_type_id_local(T), 1);                             \
 	})
 #define remora_event(b, T) ((T *)(b)->data)
 
@@ -221,6 +250,8 @@ static __always_inline void remora_end(struct remora_container *c, struct remora
 	if (!s)
 		return;
 	remora_add(&s->counted, 1);
+	if (remora_over_budget(s))
+		return;
 	if (!remora_within_share(c, remora_ring_size(size)))
 		remora_add(&s->lost_share, 1);
 	else if (bpf_ringbuf_output(&remora_ring, b->data, size, 0))

@@ -174,9 +174,14 @@ fn ledger(families: &mut Families, view: &View, base: &Labels) {
         let help = "Events read from the kernel.";
         let delivered = Value::Number(c.delivered as f64);
         families.add("remora_events_delivered_total", help, Counter, with(&[("tracer", tracer)]), delivered);
-        let reasons = [("ring_full", c.lost_full), ("share", c.lost_share), ("map_full", c.lost_other)];
+        let reasons = [
+            ("ring_full", c.lost_full),
+            ("share", c.lost_share),
+            ("map_full", c.lost_other),
+            ("budget", c.lost_budget),
+        ];
         for (reason, lost) in reasons {
-            let help = "Events lost, by reason: the ring was full, the container had used its share of it, a map was full.";
+            let help = "Events lost, by reason: the ring was full, the container had used its share of it, a map was full, the tracer was over its budget.";
             let labels = with(&[("tracer", tracer), ("reason", reason)]);
             families.add("remora_events_lost_total", help, Counter, labels, Value::Number(lost as f64));
         }

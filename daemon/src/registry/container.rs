@@ -75,6 +75,7 @@ pub fn counts_at(meters: &[Meter], tracer: &str, index: u32) -> Option<Counts> {
         lost_full: s.lost_full.load(Relaxed),
         lost_share: s.lost_share.load(Relaxed),
         lost_other: s.lost_other.load(Relaxed),
+        lost_budget: s.lost_budget.load(Relaxed),
     })
 }
 

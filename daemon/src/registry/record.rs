@@ -21,11 +21,13 @@ pub struct Counts {
     pub lost_share: u64,
     /// A map or buffer of the tracer was full.
     pub lost_other: u64,
+    /// More than the tracer's budget of events.
+    pub lost_budget: u64,
 }
 
 impl Counts {
     pub fn lost(&self) -> u64 {
-        self.lost_full + self.lost_share + self.lost_other
+        self.lost_full + self.lost_share + self.lost_other + self.lost_budget
     }
 
     /// What came since `base`.
@@ -36,6 +38,7 @@ impl Counts {
             lost_full: self.lost_full.saturating_sub(base.lost_full),
             lost_share: self.lost_share.saturating_sub(base.lost_share),
             lost_other: self.lost_other.saturating_sub(base.lost_other),
+            lost_budget: self.lost_budget.saturating_sub(base.lost_budget),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// `REMORA_ABI`: objects built for another one are refused, and pinned state lives in a folder of its own.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 /// `REMORA_SLOTS`
 pub const SLOTS: u32 = 4096;
+/// `REMORA_BITS`: tracers that may be loaded at a time.
+pub const BITS: u32 = 64;
 /// `head.tracer` of the scope's own records.
 pub const TRACER_SCOPE: u32 = 0;
 
@@ -42,7 +44,10 @@ pub struct Stats {
     pub lost_share: AtomicU64,
     pub lost_other: AtomicU64,
     pub delivered: AtomicU64,
-    _pad: [u64; 3],
+    pub lost_budget: AtomicU64,
+    /// Events a second, 0 for no bound.
+    pub budget: AtomicU64,
+    _window: u64,
 }
 
 /// What the reader keeps with the ring: it survives the daemon.
@@ -91,15 +96,22 @@ impl Head {
 }
 
 /// `struct remora_self`, written into an object's read-only data before it is loaded.
-pub fn self_bytes(mask: u64, tracer: u32) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&mask.to_ne_bytes());
+pub fn self_bytes(bit: u32, tracer: u32) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&(1u64 << bit).to_ne_bytes());
     bytes[8..12].copy_from_slice(&tracer.to_ne_bytes());
-    bytes[12..].copy_from_slice(&ABI.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&ABI.to_ne_bytes());
+    bytes[16..20].copy_from_slice(&bit.to_ne_bytes());
     bytes
 }
+
+/// An entry of `remora_current`; the values of an array map are padded.
+#[repr(C, align(8))]
+#[derive(Debug)]
+pub struct Current(pub AtomicU32);
 
 const _: () = assert!(size_of::<Slot>() == 16);
 const _: () = assert!(size_of::<Container>() == 128);
 const _: () = assert!(std::mem::offset_of!(Container, produced) == 64);
 const _: () = assert!(size_of::<Stats>() == 64);
+const _: () = assert!(size_of::<Current>() == 8);

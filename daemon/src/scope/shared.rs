@@ -10,6 +10,7 @@ use std::{
 use libbpf_rs::{MapCore, MapHandle, Object};
 use thiserror::Error;
 
+use super::abi::BITS;
 use crate::tracer::{file::ObjectFile, log::with_log, open};
 
 const SHARED: &[&str] = &[
@@ -20,6 +21,7 @@ const SHARED: &[&str] = &[
     "remora_ring",
     "remora_scratch",
     "remora_reader",
+    "remora_current",
 ];
 
 #[derive(Debug, Error)]
@@ -74,6 +76,7 @@ pub(super) fn load(
             fs::create_dir_all(dir.join(sub)).map_err(|e| fail(&dir.display().to_string(), &e))?;
         }
     }
+    let processors = libbpf_rs::num_possible_cpus().map_err(|e| fail("remora_current", &e))? as u32;
     let mut object = open::open_object(&ObjectFile::scope()).map_err(|e| fail("object", &e))?;
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
@@ -81,6 +84,7 @@ pub(super) fn load(
             "remora_containers" | "remora_stats" => Some(containers),
             "remora_scope" => Some(nested),
             "remora_ring" => Some(ring_bytes),
+            "remora_current" => Some(BITS * processors),
             _ => None,
         };
         let pin = pins.filter(|_| SHARED.contains(&name.as_str())).map(|p| p.join("maps").join(&name));

@@ -13,14 +13,12 @@ use super::keep::{Keep, Kept};
 use super::links::{Attach, Held};
 use super::load::{Instance, Loaded, Source};
 use super::reaper::Reaper;
+use super::switch::Switch;
 use super::view::TracerView;
 use crate::directory::{Decoder, Directory};
 use crate::scope::SharedMaps;
-use crate::scope::abi::{Reader, Stats};
+use crate::scope::abi::{BITS, Reader, Stats};
 use crate::scope::mapped::Mapped;
-
-/// Bits in a container's mask.
-const BITS: u32 = 64;
 
 #[derive(Debug)]
 pub struct Engine {
@@ -35,6 +33,7 @@ pub struct Engine {
     pub(super) params: HashMap<String, HashMap<String, u64>>,
     detach_after: Duration,
     reaper: Reaper,
+    switch: Switch,
 }
 
 pub(super) struct Tracer {
@@ -111,9 +110,10 @@ impl Engine {
         detach_after: Duration,
     ) -> std::io::Result<Self> {
         let reaper = Reaper::new()?;
+        let switch = Switch::new(shared.handle("remora_current").map_err(std::io::Error::other)?)?;
         let tracers = BTreeMap::new();
         let refused = Vec::new();
-        Ok(Self { tracers, refused, shared, directory, keep, reader, params, detach_after, reaper })
+        Ok(Self { tracers, refused, shared, directory, keep, reader, params, detach_after, reaper, switch })
     }
 
     /// Tracers for a list of names and groups, and what of the list means nothing.
@@ -164,6 +164,7 @@ impl Engine {
         let loaded = loaded?;
         let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
         self.directory.put_decoder(loaded.instance.number, decoder);
+        self.switch.turn(loaded.instance.bit, loaded.instance.number);
         tracer.loaded = Some(loaded);
         Ok(())
     }

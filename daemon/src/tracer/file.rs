@@ -1,6 +1,7 @@
 //! Where tracers come from: those embedded in the binary, and objects in a folder that only root may write.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -37,20 +38,18 @@ pub struct ObjectFile {
 impl ObjectFile {
     /// The built-in ones but for the scope's own object.
     pub fn embedded() -> Vec<Self> {
-        EMBEDDED
-            .iter()
-            .filter(|(name, _)| *name != "scope")
-            .map(|(name, bytes)| Self::of(name, bytes))
-            .collect()
+        let mut all = builtin();
+        all.remove(SCOPE);
+        all.into_iter().map(|(name, bytes)| Self::of(&name, bytes)).collect()
     }
 
     pub fn scope() -> Self {
-        let (name, bytes) = EMBEDDED.iter().find(|(name, _)| *name == "scope").expect("built by build.rs");
-        Self::of(name, bytes)
+        let mut all = builtin();
+        Self::of(SCOPE, all.remove(SCOPE).expect("built by build.rs"))
     }
 
-    fn of(name: &str, bytes: &'static [u8]) -> Self {
-        Self { origin: format!("built-in {name}"), bytes: bytes.into(), builtin: true }
+    fn of(name: &str, bytes: Arc<[u8]>) -> Self {
+        Self { origin: format!("built-in {name}"), bytes, builtin: true }
     }
 
     pub fn read(path: &Path) -> Result<Self, FileError> {
@@ -83,6 +82,22 @@ impl ObjectFile {
     pub fn fingerprint(&self) -> u64 {
         fnv1a(self.bytes.iter().copied())
     }
+}
+
+const SCOPE: &str = "scope";
+
+/// What came with the binary. Debug builds take objects of the folder `REMORA_OBJECTS` in its stead, so that a
+/// tracer under development needs no build of the daemon.
+fn builtin() -> BTreeMap<String, Arc<[u8]>> {
+    if let Some(dir) = std::env::var_os("REMORA_OBJECTS").filter(|_| cfg!(debug_assertions)) {
+        let files = fs::read_dir(dir).into_iter().flatten().flatten();
+        let object = |e: fs::DirEntry| {
+            let name = e.file_name().to_str()?.strip_suffix(".bpf.o")?.to_owned();
+            Some((name, fs::read(e.path()).ok()?.into()))
+        };
+        return files.filter_map(object).collect();
+    }
+    EMBEDDED.iter().map(|(name, bytes)| ((*name).to_owned(), Arc::from(*bytes))).collect()
 }
 
 /// Only root may own or write the file and the folder it is in.

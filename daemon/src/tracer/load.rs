@@ -207,7 +207,7 @@ fn prepare(
     pins: Option<&Path>,
     wanted: &HashSet<String>,
 ) -> Result<Opened, TracerError> {
-    opened.configure(1 << instance.bit, instance.number, &instance.params)?;
+    opened.configure(instance.bit, instance.number, &instance.params)?;
     let by_container: HashSet<&str> = opened.metrics.iter().map(|m| m.map.as_str()).collect();
     let mut failed = None;
     for mut map in opened.object.maps_mut() {

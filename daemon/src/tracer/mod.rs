@@ -14,6 +14,7 @@ pub mod metric;
 pub mod open;
 pub mod plan;
 mod reaper;
+mod switch;
 pub mod trial;
 pub mod view;
 

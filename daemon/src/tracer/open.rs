@@ -47,7 +47,7 @@ impl Opened {
     /// Writes who the object is, and its parameters, into its read-only data.
     pub fn configure(
         &mut self,
-        mask: u64,
+        bit: u32,
         tracer: u32,
         params: &HashMap<String, u64>,
     ) -> Result<(), TracerError> {
@@ -62,7 +62,8 @@ impl Opened {
             return refused("no read-only data".into());
         };
         let Some(data) = map.initial_value_mut() else { return refused("no read-only data".into()) };
-        data[self.self_at..self.self_at + 16].copy_from_slice(&abi::self_bytes(mask, tracer));
+        let me = abi::self_bytes(bit, tracer);
+        data[self.self_at..self.self_at + me.len()].copy_from_slice(&me);
         for param in known {
             let Some(value) = params.get(&param.name) else { continue };
             if !(param.min..=param.max).contains(value) {
