@@ -9,4 +9,5 @@ mod flood;
 mod holes;
 mod hostile;
 mod scope;
+mod tracers;
 mod truth;

@@ -203,6 +203,11 @@ impl Bed {
         text.lines().find(|l| l.starts_with(series))?.rsplit(' ').next()?.parse().ok()
     }
 
+    /// The series of the metrics whose names begin like this.
+    pub fn series(&self, prefix: &str) -> Vec<Series> {
+        self.get("/metrics").lines().filter(|l| l.starts_with(prefix)).filter_map(Series::parse).collect()
+    }
+
     /// Nothing may be in scope, and nothing attached, a while after the last container ended.
     pub fn assert_empty(&self) {
         wait_for("the scope to be empty", || {
@@ -217,6 +222,33 @@ impl Bed {
         walk(&self.pins(), &mut all);
         all.retain(|p| p.parent().is_some_and(|d| d.ends_with("links")));
         all
+    }
+}
+
+/// A line of the exposition format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+}
+
+impl Series {
+    fn parse(line: &str) -> Option<Self> {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        // Values in tests have no quotes in them.
+        let pair = |l: &str| {
+            let (key, value) = l.split_once("=\"")?;
+            Some((key.trim_start_matches(',').to_owned(), value.to_owned()))
+        };
+        let labels = labels.strip_suffix('}')?.split_terminator('"').collect::<Vec<_>>();
+        let labels = labels.chunks(2).filter_map(|c| pair(&c.join("\"")));
+        Some(Self { name: name.to_owned(), labels: labels.collect(), value: value.parse().ok()? })
+    }
+
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 }
 

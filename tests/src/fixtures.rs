@@ -57,6 +57,12 @@ impl Bed {
         Self::cold().with("tracers", "preload = [\"all\"]")
     }
 
+    /// This tracer, group or list of them loaded at start.
+    pub fn tracing(tracers: &str) -> Self {
+        let list: Vec<String> = tracers.split(',').map(|t| format!("{t:?}")).collect();
+        Self::cold().with("tracers", &format!("preload = [{}]", list.join(", ")))
+    }
+
     /// A bed with this fixture, whose daemon runs.
     pub fn of(name: &str) -> Self {
         let mut bed = Self::preloading().with_fixture(name);

@@ -6,12 +6,14 @@ pub mod events;
 pub mod fixtures;
 pub mod podman;
 pub mod runc;
+pub mod trio;
 
 pub use bed::Bed;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;
 pub use runc::Bundle;
+pub use trio::Trio;
 
 use std::{
     path::PathBuf,
