@@ -22,6 +22,10 @@ const WORDS: &[&str] = &[
     "flow",
     "oneof",
     "param",
+    "table",
+    "sample",
+    "refresh",
+    "cgroup",
 ];
 
 #[derive(Debug, Clone)]
