@@ -7,6 +7,9 @@
 struct sock_cgroup_data___o {
 	u64 val;
 };
+struct task_struct___stack {
+	void *stack;
+};
 #pragma clang attribute pop
 
 /*
@@ -35,5 +38,29 @@ static __always_inline u64 remora_current_cgroup(void)
 		return ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn->id;
 	return bpf_get_current_cgroup_id();
 }
+
+/*
+ * The number of the system call that the current task is in, as its entry left it: -1 in a fault, for one. Before
+ * dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs() helper", v5.15) the registers are looked for where every kernel up
+ * to then had them, at the end of a stack of four pages.
+ */
+#ifdef __TARGET_ARCH_x86
+#define REMORA_STACK_SIZE 16384
+static __always_inline u64 remora_current_call(void)
+{
+	struct task_struct___stack *task;
+	struct pt_regs *regs;
+	u64 number = -1;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (struct pt_regs *)bpf_task_pt_regs((struct task_struct *)bpf_get_current_task_btf());
+		return regs->orig_ax;
+	}
+	task = (struct task_struct___stack *)bpf_get_current_task();
+	regs = BPF_CORE_READ(task, stack) + REMORA_STACK_SIZE - bpf_core_type_size(struct pt_regs);
+	bpf_core_read(&number, sizeof(number), &regs->orig_ax);
+	return number;
+}
+#endif
 
 #endif

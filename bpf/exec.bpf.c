@@ -5,7 +5,11 @@
 #define S_ISMEMFD_NAME 0x3a64666d656dULL /* "memfd:" as little-endian bytes */
 #define OVERLAYFS_MAGIC 0x794c7630
 
-const volatile __u32 max_args REMORA_PARAM("0", "8191", "bytes of arguments reported per exec") = 4096;
+struct exec_params {
+	__u32 max_args REMORA_OWN_PARAM("4096", "0", "8191", "bytes of arguments reported per exec");
+	__u32 _pad;
+};
+REMORA_PARAMS(struct exec_params);
 
 enum origin {
 	image,		/* a lower layer, or a file system that is no overlay */
@@ -116,6 +120,7 @@ int BPF_PROG(executed, struct task_struct *task, pid_t old_pid, struct linux_bin
 {
 	struct remora_container *c = remora_container_of_task(task);
 	const __u32 fixed = sizeof(struct exec_event);
+	struct exec_params *params;
 	struct exec_metrics *m;
 	struct remora_scratch *b;
 	struct exec_event *e;
@@ -124,6 +129,7 @@ int BPF_PROG(executed, struct task_struct *task, pid_t old_pid, struct linux_bin
 
 	if (!c)
 		return 0;
+	params = remora_params_of(c);
 	m = metrics_of(c);
 	if (m)
 		remora_add(&m->execs, 1);
@@ -135,7 +141,8 @@ int BPF_PROG(executed, struct task_struct *task, pid_t old_pid, struct linux_bin
 	fill_exec(e, task, file);
 	remora_tail_path(b, &e->path, fixed, &file->f_path, &BPF_CORE_READ(task, fs)->root);
 	args = BPF_CORE_READ(task, mm, arg_start);
-	remora_tail_user(b, &e->args, fixed, (void *)args, BPF_CORE_READ(task, mm, arg_end) - args, max_args);
+	remora_tail_user(b, &e->args, fixed, (void *)args, BPF_CORE_READ(task, mm, arg_end) - args,
+			 params ? params->max_args : 0);
 	remora_tail_path(b, &e->cwd, fixed, &BPF_CORE_READ(task, fs)->pwd, &BPF_CORE_READ(task, fs)->root);
 	remora_tail_str(b, &e->filename, fixed, BPF_CORE_READ(bprm, filename), 4096, false);
 	remora_end(c, b, fixed);

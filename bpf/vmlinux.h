@@ -72,6 +72,9 @@ typedef struct {
 typedef struct {
 	unsigned int val;
 } kgid_t;
+typedef struct { /* two words until 6.3, read as one */
+	u64 val;
+} kernel_cap_t;
 struct callback_head;
 
 /* --- control groups --- */
@@ -115,6 +118,7 @@ struct inode {
 	unsigned long i_ino;
 	unsigned int i_nlink;
 	loff_t i_size;
+	void *i_private;
 };
 struct dentry {
 	struct dentry *d_parent;
@@ -140,6 +144,7 @@ struct file {
 	struct inode *f_inode;
 	unsigned int f_flags;
 	fmode_t f_mode;
+	void *private_data;
 };
 struct fdtable {
 	unsigned int max_fds;
@@ -164,6 +169,7 @@ struct mm_struct {
 struct cred {
 	kuid_t uid, euid, suid, fsuid;
 	kgid_t gid, egid, sgid, fsgid;
+	kernel_cap_t cap_inheritable, cap_permitted, cap_effective;
 };
 struct tty_struct {
 	char name[64];
@@ -182,7 +188,12 @@ struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
 };
+struct proc_ns_operations {
+	int type;
+};
 struct ns_common {
+	u32 ns_type;
+	const struct proc_ns_operations *ops;
 	unsigned int inum;
 };
 struct thread_info {
@@ -279,6 +290,7 @@ struct sk_buff {
 /* Asked only whether the running kernel has an enumerator, and what the kernel calls its own states. */
 enum bpf_func_id {
 	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_task_pt_regs = 175,
 };
 
 #pragma clang attribute pop
@@ -310,6 +322,32 @@ struct __sk_buff {
 	__u32 local_ip6[4];
 	__u32 remote_port;
 	__u32 local_port;
+	__u32 data_meta;
+	__u64 flow_keys;
+	__u64 tstamp;
+	__u32 wire_len;
+	__u32 gso_segs;
+	union {
+		struct bpf_sock *sk;
+		__u64 :64;
+	} __attribute__((aligned(8)));
+};
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 :16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
 };
 struct bpf_sock_addr {
 	__u32 user_family;
@@ -319,6 +357,13 @@ struct bpf_sock_addr {
 	__u32 family;
 	__u32 type;
 	__u32 protocol;
+};
+/* What SEC("iter/bpf_map_elem") is given; key and value are NULL behind the last entry. */
+struct bpf_iter__bpf_map_elem {
+	void *meta;
+	void *map;
+	void *key;
+	void *value;
 };
 
 #endif

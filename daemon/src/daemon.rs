@@ -1,7 +1,6 @@
 //! The daemon's life: check, load, take up, serve, leave.
 
 use std::{
-    collections::HashMap,
     fs,
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -19,7 +18,7 @@ use crate::event::Hub;
 use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
 use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
-use crate::tracer::{Engine, keep::Keep};
+use crate::tracer::{Engine, keep::Keep, settings::Settings};
 use crate::{intake, registry, sink};
 
 mod listen;
@@ -145,9 +144,9 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     let mut engine = Engine::new(
         shared.clone(),
         directory.clone(),
-        Some(keep),
+        keep,
         kept.clone(),
-        params(config),
+        Settings::load(&config.state_dir, config.tracers.params.clone())?,
         config.tracers.detach_after,
     )?;
     engine.add_all(&config.tracers_dir);
@@ -179,13 +178,6 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     Ok(Parts { registry, thread, reader, api })
 }
 
-fn params(config: &Config) -> HashMap<String, HashMap<String, u64>> {
-    // Negative ones have been refused with the configuration.
-    let one = |(name, value): (&String, &i64)| (name.clone(), value.unsigned_abs());
-    let all = config.tracers.params.iter();
-    all.map(|(tracer, set)| (tracer.clone(), set.iter().map(one).collect())).collect()
-}
-
 /// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
 pub fn reset(config: &Config) -> anyhow::Result<()> {
     let _lock = lock(config)?;
@@ -196,9 +188,10 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         _ => Ok(()),
     };
     remove(&config.bpffs.join("remora"))?;
-    for sub in ["containers", "ended", "tracers", "spool"] {
+    for sub in ["containers", "ended", "tracers", "objects", "spool"] {
         remove(&config.state_dir.join(sub))?;
     }
+    let _ = fs::remove_file(config.state_dir.join("changes.json"));
     for socket in [&config.hook.socket, &config.api.socket] {
         let _ = fs::remove_file(socket);
     }

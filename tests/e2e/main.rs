@@ -9,5 +9,6 @@ mod flood;
 mod holes;
 mod hostile;
 mod scope;
+mod tables;
 mod tracers;
 mod truth;

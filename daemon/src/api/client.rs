@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use http_body_util::{BodyExt, Empty};
-use hyper::{Request, body::Bytes, body::Incoming, client::conn::http1};
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, body::Bytes, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
@@ -13,6 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends a GET and returns the body, to be read as it comes.
 pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
+    send(socket, Method::GET, target, Bytes::new()).await
+}
+
+/// Sends a request and returns the body of a good answer.
+pub async fn send(socket: &Path, method: Method, target: &str, body: Bytes) -> anyhow::Result<Incoming> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(
             "failed to reach the daemon at {}: is it running, and may you open the socket?",
@@ -21,12 +26,14 @@ pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get(target).header("host", "remora").body(Empty::<Bytes>::new())?;
+    let request = Request::builder().method(&method).uri(target).header("host", "remora");
+    let request = request.body(Full::new(body))?;
+    let doing = format!("failed to {} {target}", method.as_str().to_lowercase());
     // systemd may hold the socket of a daemon that does not come up.
     let response = tokio::time::timeout(PATIENCE, sender.send_request(request))
         .await
         .with_context(|| format!("the daemon did not answer within {} s", PATIENCE.as_secs()))?
-        .with_context(|| format!("failed to get {target}"))?;
+        .with_context(|| doing.clone())?;
     let status = response.status();
     let body = response.into_body();
     if status.is_success() {
@@ -35,11 +42,21 @@ pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
     let text = body.collect().await?.to_bytes();
     let problem: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let detail = problem.as_ref().and_then(|p| p["detail"].as_str()).unwrap_or("no details").to_owned();
-    bail!("failed to get {target}: {status}: {detail}");
+    bail!("{doing}: {status}: {detail}");
 }
 
 pub async fn json<T: serde::de::DeserializeOwned>(socket: &Path, target: &str) -> anyhow::Result<T> {
-    let body = get(socket, target).await?.collect().await?.to_bytes();
+    answer(socket, Method::GET, target, Bytes::new()).await
+}
+
+/// Sends a request and reads the answer as JSON.
+pub async fn answer<T: serde::de::DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    body: Bytes,
+) -> anyhow::Result<T> {
+    let body = send(socket, method, target, body).await?.collect().await?.to_bytes();
     serde_json::from_slice(&body).with_context(|| format!("failed to read the daemon's answer to {target}"))
 }
 

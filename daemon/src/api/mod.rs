@@ -1,7 +1,9 @@
-//! HTTP over a Unix socket. Whoever may open the socket may read; nothing here changes anything.
+//! HTTP over a Unix socket. Whoever may open the socket may read; root alone may change things.
 
+mod changes;
 pub mod client;
 mod events;
+mod tables;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -10,7 +12,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -18,7 +20,7 @@ use tokio::net::UnixListener;
 use crate::decode::text::json_document;
 use crate::event::Hub;
 use crate::metrics::{self, Gauges};
-use crate::registry::Handle;
+use crate::registry::{Handle, record::is_meant};
 use crate::scope::abi::{Container, Reader};
 use crate::scope::mapped::Mapped;
 
@@ -33,7 +35,7 @@ pub struct Api {
 
 /// Serves until the future is dropped.
 pub async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
-    axum::serve(listener, router(api)).await
+    axum::serve(listener, router(api).into_make_service_with_connect_info::<changes::Caller>()).await
 }
 
 fn router(api: Api) -> Router {
@@ -42,13 +44,20 @@ fn router(api: Api) -> Router {
         .route("/v1/version", get(version))
         .route("/v1/containers", get(containers))
         .route("/v1/containers/{id}", get(container))
-        .route("/v1/tracers", get(tracers))
-        .route("/v1/tracers/{name}", get(tracer))
+        .route("/v1/containers/{id}/tables", get(tables::list))
+        .route("/v1/containers/{id}/tables/{name}", get(tables::rows))
+        .route("/v1/containers/{id}/tracers/{name}", changes::own())
+        .route("/v1/containers/{id}/tracers/{name}/params", changes::own_params())
+        .route("/v1/tracers", changes::tracers(get(tracers)))
+        .route("/v1/tracers/{name}", changes::tracer(get(tracer)))
+        .route("/v1/tracers/{name}/start", post(changes::start))
+        .route("/v1/tracers/{name}/stop", post(changes::stop))
+        .route("/v1/tracers/{name}/params", changes::params())
         .route("/v1/events", get(events::stream))
         .route("/metrics", get(scrape))
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such resource"))
         .method_not_allowed_fallback(async || {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "this can only be read")
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with it")
         })
         .with_state(api)
 }
@@ -81,12 +90,6 @@ async fn version(State(api): State<Api>) -> impl IntoResponse {
 
 async fn containers(State(api): State<Api>) -> impl IntoResponse {
     json(&api.registry.list().await)
-}
-
-/// Whether a container is meant by its id, its name, or the beginning of an id as managers make them.
-fn is_meant(wanted: &str, id: &str, name: &str) -> bool {
-    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    wanted == id || wanted == name || hex && id.len() == 64 && id.starts_with(wanted)
 }
 
 /// By id, a unique beginning of one, or a name; the newest of several generations.

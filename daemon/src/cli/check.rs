@@ -1,13 +1,15 @@
 //! `remora check`: configuration, host, and the linter of tracers.
 
-use std::{collections::HashMap, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use super::tracers;
 use crate::config::Config;
 use crate::host::{cgroup::CgroupRoot, prerequisites};
 use crate::scope::Scope;
+use crate::tracer::carry::Carry;
 use crate::tracer::links::{Attach, Held};
 use crate::tracer::load::{Instance, Loaded};
+use crate::tracer::params::Values;
 use crate::tracer::{Description, ObjectFile, trial};
 
 #[derive(Debug, clap::Args)]
@@ -79,14 +81,18 @@ fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
     trial::survives(file)?;
     let mut scope = Scope::open(16, 64, 64 << 10, None)?;
     scope.attach()?;
-    let instance = Instance { bit: 0, number: 1, params: HashMap::new() };
-    let loaded = Loaded::load(file, &scope.shared, instance, None)?;
+    let instance = Instance { bit: 0, number: 1, params: Values::new() };
+    let loaded = Loaded::load(file, &scope.shared, instance, &Carry::default())?;
     if strict {
         lint(&loaded.description)?;
     }
     let own = Scratch::new()?;
     let mut held = Vec::new();
-    for (program, attach) in &loaded.chosen {
+    for refresh in &loaded.refreshes {
+        refresh.run();
+        anyhow::ensure!(loaded.stale().is_empty(), "failed to run program {}", refresh.program);
+    }
+    for (program, attach) in loaded.chosen.iter().filter(|(_, a)| *a != Attach::Refresh) {
         let cgroup = (*attach == Attach::Cgroup).then_some(own.0.as_path());
         held.push(Held::new(&loaded.object, program, cgroup, None).map_err(anyhow::Error::msg)?);
     }
@@ -113,9 +119,17 @@ impl Drop for Scratch {
 fn lint(d: &Description) -> anyhow::Result<()> {
     let fields = d.events.iter().flat_map(|e| e.fields.iter().map(|f| (&f.name, &f.help)));
     let events = d.events.iter().map(|e| (&e.name, &e.help));
+    let rows = d.tables.iter().flat_map(|t| t.fields.iter().map(|f| (&f.name, &f.help)));
+    let tables = d.tables.iter().map(|t| (&t.name, &t.help));
     let metrics = d.metrics.iter().map(|m| (&m.name, &m.help));
     let params = d.params.iter().map(|p| (&p.name, &p.help));
-    let all = fields.chain(events).chain(metrics).chain(params).chain([(&d.name, &d.help)]);
+    let all = fields
+        .chain(events)
+        .chain(rows)
+        .chain(tables)
+        .chain(metrics)
+        .chain(params)
+        .chain([(&d.name, &d.help)]);
     let bare: Vec<&str> = all.filter(|(_, help)| help.is_empty()).map(|(name, _)| name.as_str()).collect();
     anyhow::ensure!(bare.is_empty(), "without help text: {}", bare.join(", "));
     Ok(())

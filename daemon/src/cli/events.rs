@@ -172,7 +172,8 @@ impl Printer {
     }
 }
 
-fn at(event: &Value, path: &str) -> String {
+/// The value at a dotted path as text.
+pub fn at(event: &Value, path: &str) -> String {
     let value = path.split('.').try_fold(event, |v, key| v.get(key));
     match value {
         None | Some(Value::Null) => String::new(),

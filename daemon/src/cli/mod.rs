@@ -3,8 +3,10 @@
 mod check;
 mod events;
 mod ps;
+mod rows;
 mod run;
 mod table;
+mod tracer;
 mod tracers;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -40,6 +42,10 @@ enum Command {
     Events(events::Args),
     /// List tracers, their events, metrics and state.
     Tracers(tracers::Args),
+    /// Start, stop, load, replace and remove tracers, and set their parameters, while everything runs.
+    Tracer(tracer::Args),
+    /// Show a table of a container, or list the tables there are.
+    Table(rows::Args),
     /// Check the configuration, the host, or BPF objects.
     Check(check::Args),
     /// Run a command in a cgroup of its own, traced from its first exec.
@@ -99,6 +105,8 @@ impl Cli {
             Command::Ps(args) => wait(ps::run(args, socket()?))?,
             Command::Events(args) => wait(events::run(args, socket()?))?,
             Command::Tracers(args) => wait(tracers::run(args, socket()?))?,
+            Command::Tracer(args) => wait(tracer::run(args, socket()?))?,
+            Command::Table(args) => wait(rows::run(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::Reset => crate::daemon::reset(&config()?)?,

@@ -54,14 +54,23 @@ fn list(all: &[Value]) -> std::io::Result<()> {
     table::print(&head, &all.iter().map(row).collect::<Vec<_>>())
 }
 
+/// Of an event or a table.
+fn fields(of: &Value) -> std::io::Result<()> {
+    let row = |f: &Value| vec![text(&f["name"]), text(&f["type"]), text(&f["help"])];
+    let rows: Vec<_> = of["fields"].as_array().into_iter().flatten().map(row).collect();
+    table::print(&["FIELD", "TYPE", "MEANS"], &rows)
+}
+
 /// What a tracer tells: for `remora tracers NAME` and `remora check`.
 pub fn describe(tracer: &Value) -> std::io::Result<()> {
     println!("{}: {}", text(&tracer["name"]), text(&tracer["help"]));
     for event in tracer["events"].as_array().into_iter().flatten() {
         println!("\nevent {}: {}", text(&event["name"]), text(&event["help"]));
-        let row = |f: &Value| vec![text(&f["name"]), text(&f["type"]), text(&f["help"])];
-        let rows: Vec<_> = event["fields"].as_array().into_iter().flatten().map(row).collect();
-        table::print(&["FIELD", "TYPE", "MEANS"], &rows)?;
+        fields(event)?;
+    }
+    for table in tracer["tables"].as_array().into_iter().flatten() {
+        println!("\ntable {}: {}", text(&table["name"]), text(&table["help"]));
+        fields(table)?;
     }
     let row = |m: &Value| vec![text(&m["name"]), text(&m["type"]), words(&m["labels"]), text(&m["help"])];
     let rows: Vec<_> = tracer["metrics"].as_array().into_iter().flatten().map(row).collect();

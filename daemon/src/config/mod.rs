@@ -4,6 +4,7 @@
 mod units;
 mod validate;
 
+use crate::tracer::params::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -91,7 +92,7 @@ pub struct Tracers {
     #[serde(with = "units::duration")]
     pub detach_after: Duration,
     /// Parameters by tracer and name, for all containers.
-    pub params: BTreeMap<String, BTreeMap<String, i64>>,
+    pub params: BTreeMap<String, Values>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tracer::params::ParamValue;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/remora.toml"));
 
@@ -37,7 +38,8 @@ fn the_example_names_every_key() {
 #[test]
 fn what_is_written_is_read_back() {
     let mut config = Config::default();
-    config.tracers.params = BTreeMap::from([("some".into(), BTreeMap::from([("max_args".into(), 7)]))]);
+    config.tracers.params =
+        BTreeMap::from([("some".into(), BTreeMap::from([("max_args".into(), ParamValue::Number(7))]))]);
     config.hook.peer_timeout = Duration::from_millis(1500);
     config.limits.history_bytes = 0;
     assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
@@ -46,7 +48,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn parameters_are_tables_by_tracer() {
     let config = parse("[tracers.params.some]\nmax_args = 512\n").unwrap();
-    assert_eq!(config.tracers.params["some"]["max_args"], 512);
+    assert_eq!(config.tracers.params["some"]["max_args"], ParamValue::Number(512));
 }
 
 #[test]

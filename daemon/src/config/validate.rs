@@ -1,6 +1,7 @@
 //! Ranges and forms that types alone do not express.
 
 use super::{Config, ConfigError};
+use crate::tracer::params::ParamValue;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -101,7 +102,8 @@ impl Config {
             named("tracers.params", tracer)?;
             let key = format!("tracers.params.{tracer}");
             params.keys().try_for_each(|param| named(&key, param))?;
-            if let Some((param, value)) = params.iter().find(|(_, value)| **value < 0) {
+            let negative = |value: &ParamValue| matches!(value, ParamValue::Number(n) if *n < 0);
+            if let Some((param, value)) = params.iter().find(|(_, value)| negative(value)) {
                 return Err(Invalid::new(format!("{key}.{param}"), format!("is {value}: none is negative")));
             }
         }

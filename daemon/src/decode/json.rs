@@ -4,7 +4,7 @@ use super::text::json_string;
 use super::value::{self, Clock};
 use crate::event::Event;
 use crate::tracer::kind::Kind;
-use crate::tracer::plan::{EventPlan, Field, Op, TAILS_MAX};
+use crate::tracer::plan::{Field, Layout, Op, TAILS_MAX};
 
 /// The line that stands for events which were forgotten before they could be read.
 pub fn gap(out: &mut Vec<u8>, after: u64, to: u64) {
@@ -23,14 +23,20 @@ pub fn event(out: &mut Vec<u8>, event: &Event<'_>) {
     out.extend_from_slice(itoa::Buffer::new().format(event.cursor).as_bytes());
     out.extend_from_slice(b"},");
     out.extend_from_slice(&event.subject.json);
-    fields(out, event.plan, event.record, event.clock);
+    fields(out, &event.plan.layout, event.record, event.clock, false);
     out.push(b'}');
 }
 
-/// The plan's members, each level's first with a comma before it as something always precedes.
-fn fields(out: &mut Vec<u8>, plan: &EventPlan, record: &[u8], clock: Clock) {
+/// Appends a table's row.
+pub fn row(out: &mut Vec<u8>, layout: &Layout, record: &[u8], clock: Clock) {
+    out.push(b'{');
+    fields(out, layout, record, clock, true);
+    out.push(b'}');
+}
+
+/// The plan's members; unless they are the first of their object, with a comma before them.
+fn fields(out: &mut Vec<u8>, plan: &Layout, record: &[u8], clock: Clock, mut first: bool) {
     let tails = tails(plan, record);
-    let mut first = false;
     for op in &plan.ops {
         match op {
             Op::Open(key) => {
@@ -69,7 +75,7 @@ fn comma(out: &mut Vec<u8>, first: &mut bool) {
 }
 
 /// Where each tail lies: behind the fixed part, one after the other; cut at the record's end.
-fn tails<'r>(plan: &EventPlan, record: &'r [u8]) -> [&'r [u8]; TAILS_MAX] {
+fn tails<'r>(plan: &Layout, record: &'r [u8]) -> [&'r [u8]; TAILS_MAX] {
     let mut out: [&[u8]; TAILS_MAX] = [&[]; TAILS_MAX];
     let mut rest = &record[plan.size.min(record.len())..];
     for (slot, at) in out.iter_mut().zip(&plan.tails) {

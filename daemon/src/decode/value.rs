@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::text::json_string;
+use super::{syscall, text::json_string};
 use crate::tracer::kind::{Kind, Names};
 
 /// What decoding needs beside the record: kernel clocks are not dates.
@@ -42,7 +42,7 @@ pub fn unsigned(bytes: &[u8]) -> u64 {
     u64::from_ne_bytes(wide)
 }
 
-fn signed(bytes: &[u8]) -> i64 {
+pub fn signed(bytes: &[u8]) -> i64 {
     let shift = 64 - 8 * bytes.len().clamp(1, 8) as u32;
     ((unsigned(bytes) << shift) as i64) >> shift
 }
@@ -55,7 +55,7 @@ pub fn is_zero(bytes: &[u8]) -> bool {
 /// A member that is no tail.
 pub fn scalar(out: &mut Vec<u8>, kind: &Kind, bytes: &[u8], clock: Clock) {
     match kind {
-        Kind::Unsigned | Kind::Bytes | Kind::Index => number(out, unsigned(bytes)),
+        Kind::Unsigned | Kind::Bytes | Kind::Index | Kind::Pid => number(out, unsigned(bytes)),
         Kind::Signed => print(out, format_args!("{}", signed(bytes))),
         Kind::Bool => out.extend_from_slice(if is_zero(bytes) { b"false" } else { b"true" }),
         Kind::Be16 => number(out, u16::from_be_bytes([bytes[0], bytes[1]]).into()),
@@ -75,6 +75,7 @@ pub fn text(kind: &Kind, bytes: &[u8], clock: Clock) -> Vec<u8> {
         Kind::Ktime => rfc3339(clock.unix(value)),
         Kind::Errno => errno_name(value as i32),
         Kind::Signal => signal_name(value as i32),
+        Kind::Syscall => syscall::name(value as u32),
         Kind::Mode => format!("{value:04o}"),
         Kind::Dev => format!("{}:{}", value >> 20, value & 0xf_ffff),
         Kind::Ipv4 => Ipv4Addr::from([bytes[0], bytes[1], bytes[2], bytes[3]]).to_string(),

@@ -40,7 +40,7 @@ pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
         let live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
         for sample in live.iter().chain(container.values.iter()) {
             // Maps that are arrays have values for containers that did not ask for their tracer.
-            if container.view.tracers.contains(&sample.tracer) {
+            if container.view.ledger.tracers.contains_key(&sample.tracer) {
                 families.put(sample, &base);
             }
         }
@@ -235,7 +235,7 @@ fn own(families: &mut Families, survey: &Survey, gauges: &Gauges) {
     let help = "Records of a container or tracer that is not known (any more).";
     number("remora_records_unattributed_total", help, Counter, &[], gauges.unattributed as f64);
     for t in &survey.tracers {
-        for state in ["available", "loaded", "attached", "failed"] {
+        for state in ["available", "loaded", "attached", "stopped", "failed"] {
             let is = f64::from(u8::from(t.state == state));
             let labels = [("tracer", t.description.name.as_str()), ("state", state)];
             number("remora_tracer_state", "1 for the state the tracer is in.", Gauge, &labels, is);

@@ -1,7 +1,9 @@
-//! Counters out of the kernel's maps, as Prometheus knows them. Reading changes nothing.
+//! Counters out of the kernel's maps, as Prometheus knows them, and tables. Reading changes nothing.
 
 mod exposition;
+mod map;
 mod read;
+pub mod tables;
 
 use std::collections::HashMap;
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use libbpf_rs::{MapCore, MapFlags};
 
+use super::map::{self, lookup, place};
 use super::{ByPlace, Sample, Value};
 use crate::decode::value::{self, Clock};
 use crate::tracer::engine::Meter;
 use crate::tracer::kind::{Histogram, Kind};
 use crate::tracer::load::Source;
-use crate::tracer::metric::{Metric, MetricMap, MetricType};
+use crate::tracer::metric::{Metric, MetricType};
 
 /// The series of one container.
 pub fn values(meters: &[Meter], index: u32, tracers: &[String]) -> Vec<Sample> {
@@ -43,22 +44,21 @@ pub fn clear(meters: &[Meter], index: u32) {
             }
             continue;
         }
-        let all = keys(source, &[]);
-        let mine = all.iter().filter(|k| place(&source.plan, k) == Some(index));
-        mine.for_each(|key| drop(source.map.delete(key)));
+        map::forget(&source.map, source.plan.index_at, index);
+    }
+    for table in meters.iter().flat_map(|m| &m.tables) {
+        map::forget(&table.map, table.plan.index_at, index);
     }
 }
 
-fn place(plan: &MetricMap, key: &[u8]) -> Option<u32> {
-    let bytes = key.get(plan.index_at..plan.index_at + 4)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-}
-
 fn read(meter: &Meter, places: &[u32], out: &mut ByPlace) {
+    meter.refresh();
     for source in &meter.sources {
         for key in keys(source, places) {
-            let Some(index) = place(&source.plan, &key).filter(|i| places.contains(i)) else { continue };
-            let Some(cpus) = lookup(source, &key) else { continue };
+            let Some(index) = place(&key, source.plan.index_at).filter(|i| places.contains(i)) else {
+                continue;
+            };
+            let Some(cpus) = lookup(&source.map, &key) else { continue };
             let labels: Vec<(String, String)> = source.plan.labels.iter().map(|l| label(l, &key)).collect();
             let samples = source.plan.metrics.iter().map(|m| sample(&meter.tracer, m, &cpus, labels.clone()));
             out.entry(index).or_default().extend(samples);
@@ -66,27 +66,17 @@ fn read(meter: &Meter, places: &[u32], out: &mut ByPlace) {
     }
 }
 
-/// Each once: where a key is deleted during the walk, the kernel begins it anew.
 fn keys(source: &Source, places: &[u32]) -> BTreeSet<Vec<u8>> {
     if !source.map.map_type().is_hash_map() {
         return places.iter().map(|p| p.to_ne_bytes().to_vec()).collect();
     }
-    source.map.keys().take(2 * source.map.max_entries() as usize).collect()
+    map::keys(&source.map)
 }
 
 fn label(label: &crate::tracer::metric::Label, key: &[u8]) -> (String, String) {
     let bytes = &key[label.offset..label.offset + label.size];
     let text = value::text(&label.kind, bytes, Clock::default());
     (label.name.clone(), String::from_utf8_lossy(&text).into_owned())
-}
-
-/// One value, or one for each processor.
-fn lookup(source: &Source, key: &[u8]) -> Option<Vec<Vec<u8>>> {
-    if source.map.map_type().is_percpu() {
-        source.map.lookup_percpu(key, MapFlags::ANY).ok()?
-    } else {
-        source.map.lookup(key, MapFlags::ANY).ok()?.map(|v| vec![v])
-    }
 }
 
 fn sample(tracer: &str, metric: &Metric, cpus: &[Vec<u8>], labels: Vec<(String, String)>) -> Sample {

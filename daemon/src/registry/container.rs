@@ -79,6 +79,13 @@ pub fn counts_at(meters: &[Meter], tracer: &str, index: u32) -> Option<Counts> {
     })
 }
 
+/// Where counting begins for who gets a tracer now: the place may have had another tenant, and counters only
+/// ever grow.
+pub fn base_at(meters: &[Meter], tracer: &str, index: u32) -> Counts {
+    let now = counts_at(meters, tracer, index).unwrap_or_default();
+    Counts { delivered: now.counted.saturating_sub(now.lost()), ..now }
+}
+
 /// The members that go into each of its events; names as OpenTelemetry has them.
 fn subject(identity: &Identity) -> Subject {
     let mut json = b"\"container\":{".to_vec();

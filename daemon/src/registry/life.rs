@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_millis(20);
 /// How often to look whether the cgroups of the others are still there: a removal's record may get lost.
 const CHECK: Duration = Duration::from_secs(10);
+/// Rows of each of its tables that an ended container leaves for a while.
+const ROWS_KEPT: usize = 500;
 /// How long records of an ended container may still be in the ring.
 const FORGET: Duration = Duration::from_secs(5);
 
@@ -137,11 +139,13 @@ impl Registry {
             container.record.ledger.note(note);
         }
         let values = Arc::new(metrics::values(&meters, index, &container.record.tracers));
+        let rows = Arc::new(metrics::tables::rows_of(&meters, index, &container.record.tracers, ROWS_KEPT));
         self.withdraw(&container.record);
         metrics::clear(&meters, index);
         let record = container.record.clone();
         let view = record.view("ended");
-        self.parting.push((now + self.config.limits.series_linger, Surveyed { index: None, view, values }));
+        self.parting
+            .push((now + self.config.limits.series_linger, Surveyed { index: None, view, values, rows }));
         self.forgetting.push((now + FORGET, record.key.cgroup));
         tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");
         self.file(record);

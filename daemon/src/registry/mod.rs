@@ -1,5 +1,6 @@
 //! Who is in scope. One thread owns the truth; everybody else holds a handle and asks.
 
+pub mod change;
 mod container;
 mod life;
 pub mod record;
@@ -25,7 +26,8 @@ use crate::host::cgroup::CgroupRoot;
 use crate::ring::Gone;
 use crate::scope::Scope;
 use crate::tracer::Engine;
-use crate::tracer::{engine::Meter, view::TracerView};
+use crate::tracer::{change::ChangeError, engine::Meter, view::TracerView};
+use change::Change;
 use container::Container;
 use record::{Record, View};
 use store::Store;
@@ -42,6 +44,7 @@ pub enum Command {
     List(oneshot::Sender<Vec<View>>),
     Tracers(oneshot::Sender<Vec<TracerView>>),
     Survey(oneshot::Sender<Survey>),
+    Change(Box<Change>, oneshot::Sender<Result<serde_json::Value, ChangeError>>),
     InitExited { index: u32, cgroup: u64 },
     Stop(oneshot::Sender<()>),
 }
@@ -62,6 +65,8 @@ pub struct Surveyed {
     pub index: Option<u32>,
     pub view: View,
     pub values: Arc<Vec<crate::metrics::Sample>>,
+    /// Likewise, of its tables.
+    pub rows: Arc<Vec<crate::metrics::tables::Rows>>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +89,11 @@ impl Handle {
 
     pub async fn survey(&self) -> Option<Survey> {
         self.ask(Command::Survey).await
+    }
+
+    /// Has something changed; the daemon's answer. None: it is stopping.
+    pub async fn change(&self, change: Change) -> Option<Result<serde_json::Value, ChangeError>> {
+        self.ask(|reply| Command::Change(Box::new(change), reply)).await
     }
 
     pub async fn stop(&self) {
@@ -192,6 +202,7 @@ impl Registry {
             Command::List(reply) => drop(reply.send(self.views())),
             Command::Tracers(reply) => drop(reply.send(self.engine.views())),
             Command::Survey(reply) => drop(reply.send(self.survey())),
+            Command::Change(change, reply) => drop(reply.send(self.change(*change))),
             Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
             Command::Stop(_) => {}
         }
@@ -199,8 +210,15 @@ impl Registry {
 
     fn views(&self) -> Vec<View> {
         let meters = self.engine.meters();
-        let live = self.live.values().map(|c| c.view(&meters));
+        let live = self.live.values().map(|c| self.view(c, &meters));
         live.chain(self.ended.iter().map(|r| r.view("ended"))).collect()
+    }
+
+    /// With the tracers that it has now.
+    fn view(&self, container: &Container, meters: &[Meter]) -> View {
+        let mut view = container.view(meters);
+        view.tracers.retain(|name| self.engine.bit(name, container.record.index) != 0);
+        view
     }
 
     fn survey(&mut self) -> Survey {
@@ -208,13 +226,15 @@ impl Registry {
         let live = self.live.values();
         let live = live.map(|c| Surveyed {
             index: Some(c.record.index),
-            view: c.view(&meters),
+            view: self.view(c, &meters),
             values: Arc::default(),
+            rows: Arc::default(),
         });
         let parting = self.parting.iter().map(|(_, s)| Surveyed {
             index: None,
             view: s.view.clone(),
             values: s.values.clone(),
+            rows: s.rows.clone(),
         });
         Survey {
             containers: live.chain(parting).collect(),

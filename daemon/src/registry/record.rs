@@ -1,11 +1,14 @@
 //! What is known of a container, kept on disk while it lives and for a while after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use remora_wire::Namespaces;
+use remora_wire::{Namespaces, time::unix_ns};
 use serde::{Deserialize, Serialize};
 
+use crate::decode::value::rfc3339;
 use crate::oci::Identity;
+use crate::tracer::params::Values;
+use crate::tracer::users::Place;
 
 /// Events of one tracer for one container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +64,31 @@ pub struct Ledger {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub end: Vec<String>,
     pub tracers: BTreeMap<String, Counts>,
+    /// What was switched while it ran; of many, the latest.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    pub changes: VecDeque<Change>,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// RFC 3339.
+    pub at: String,
+    pub tracer: String,
+    pub change: String,
+}
+
+/// Changes that a ledger remembers.
+const CHANGES: usize = 64;
+
 impl Ledger {
+    pub fn changed(&mut self, tracer: &str, change: &str) {
+        if self.changes.len() == CHANGES {
+            self.changes.pop_front();
+        }
+        let at = rfc3339(unix_ns());
+        self.changes.push_back(Change { at, tracer: tracer.to_owned(), change: change.to_owned() });
+    }
+
     /// Adds a note once.
     pub fn note(&mut self, text: impl Into<String>) {
         let text = text.into();
@@ -97,9 +122,19 @@ pub struct Record {
     pub cgroup_path: String,
     pub identity: Identity,
     pub namespaces: Namespaces,
+    /// The words of its opt-in.
+    #[serde(default)]
+    pub asked: Vec<String>,
+    /// Switched on or off by somebody else, which goes over what it asked for.
+    #[serde(default)]
+    pub switched: BTreeMap<String, bool>,
+    /// Parameters of its own, by tracer.
+    #[serde(default)]
+    pub params: BTreeMap<String, Values>,
+    /// All that it has had.
     pub tracers: Vec<String>,
     pub ledger: Ledger,
-    /// What the counters of its place stood at when it came.
+    /// What the counters of its place stood at when it got each.
     pub base: BTreeMap<String, Counts>,
 }
 
@@ -120,6 +155,15 @@ pub struct View {
 }
 
 impl Record {
+    pub fn place(&self) -> Place {
+        Place { index: self.index, root: self.key.cgroup, cgroup: self.cgroup_path.clone().into() }
+    }
+
+    /// Its own parameters of a tracer.
+    pub fn params_of(&self, tracer: &str) -> Values {
+        self.params.get(tracer).cloned().unwrap_or_default()
+    }
+
     pub fn view(&self, state: &str) -> View {
         View {
             id: self.key.id.clone(),
@@ -134,4 +178,10 @@ impl Record {
             ledger: self.ledger.clone(),
         }
     }
+}
+
+/// Whether a container is meant by its id, its name, or the beginning of an id as managers make them.
+pub fn is_meant(wanted: &str, id: &str, name: &str) -> bool {
+    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    wanted == id || wanted == name || hex && id.len() == 64 && id.starts_with(wanted)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use remora_wire::{Ack, Notice, Stage, time::unix_ns};
 
-use super::container::{Container, counts_at};
-use super::record::{Counts, Key, Ledger, Record};
+use super::container::{Container, base_at};
+use super::record::{Key, Ledger, Record};
 use super::{Peer, Registry};
 use crate::decode::{text::printable, value::rfc3339};
 use crate::host::{cgroup, proc};
 use crate::oci::{Identity, OptIn};
 use crate::scope::ScopeError;
+use crate::tracer::params::Values;
 
 type Refusal = String;
 
@@ -69,9 +70,7 @@ impl Registry {
         for warning in &opt_in.warnings {
             ledger.note(printable(warning));
         }
-        for (tracer, name, _) in &opt_in.params {
-            ledger.note(format!("parameter {name} of tracer {tracer} cannot be set for one container"));
-        }
+        let params = self.own_params(&opt_in, &mut ledger);
         if tracers.is_empty() {
             return Err(format!("no known tracer in {}", opt_in.tracers.join(",")));
         }
@@ -85,6 +84,9 @@ impl Registry {
             identity,
             namespaces: notice.namespaces,
             base: BTreeMap::new(),
+            asked: opt_in.tracers,
+            switched: BTreeMap::new(),
+            params,
             tracers,
             ledger,
             key,
@@ -92,16 +94,28 @@ impl Registry {
         self.enter(record)
     }
 
+    /// Parameters that the container sets for itself; those that cannot be are noted, and left out.
+    fn own_params(&self, opt_in: &OptIn, ledger: &mut Ledger) -> BTreeMap<String, Values> {
+        let mut all: BTreeMap<String, Values> = BTreeMap::new();
+        for (tracer, name, value) in &opt_in.params {
+            match self.engine.check_params(tracer, &[(name.clone(), value.clone())]) {
+                Ok(values) => all.entry(tracer.clone()).or_default().extend(values),
+                Err(why) => ledger.note(printable(&why)),
+            }
+        }
+        all
+    }
+
     /// Attaches, then brings the cgroup and its children into scope, then remembers.
     pub(super) fn enter(&mut self, mut record: Record) -> Result<String, Refusal> {
         let fresh = record.ledger.late.is_none();
         self.attach_scope().map_err(|e| e.to_string())?;
         let (index, root) = (record.index, record.key.cgroup);
-        let path = std::path::PathBuf::from(&record.cgroup_path);
+        let place = record.place();
         let mut mask = 0;
         let mut attached = Vec::new();
         for name in &record.tracers {
-            match self.engine.acquire(name, index, &path, root) {
+            match self.engine.acquire(name, &place, &record.params_of(name)) {
                 Ok(bit) => {
                     mask |= bit;
                     attached.push(name.clone());
@@ -113,17 +127,13 @@ impl Registry {
             }
         }
         let wanted = std::mem::replace(&mut record.tracers, attached);
-        if record.tracers.is_empty() {
+        // What is stopped may be started again while it runs.
+        if record.tracers.is_empty() && !wanted.iter().any(|name| self.engine.is_stopped(name)) {
             return Err(format!("none of the tracers {} can be attached", wanted.join(",")));
         }
-        let meters = self.engine.meters();
-        let base = |name: &String| {
-            // The place may have had another tenant, and counters only ever grow.
-            let now = counts_at(&meters, name, index).unwrap_or_default();
-            (name.clone(), Counts { delivered: now.counted.saturating_sub(now.lost()), ..now })
-        };
         if record.base.is_empty() {
-            record.base = record.tracers.iter().map(base).collect();
+            let meters = self.engine.meters();
+            record.base = record.tracers.iter().map(|t| (t.clone(), base_at(&meters, t, index))).collect();
         }
         let mut container = Container::new(record);
         self.directory.put_subject(root, container.subject.clone());
@@ -131,7 +141,7 @@ impl Registry {
         let entered = self.scope.admit(root, index).map_err(|e| e.to_string());
         // First the root, then those below: what is made meanwhile inherits in the kernel.
         let below = entered.and_then(|()| {
-            cgroup::subtree(&path)
+            cgroup::subtree(&place.cgroup)
                 .into_iter()
                 .filter(|id| *id != root)
                 .try_for_each(|id| self.scope.admit(id, index).map_err(|e| e.to_string()))
@@ -200,6 +210,9 @@ impl Registry {
             identity: Identity::from_notice(notice),
             namespaces: notice.namespaces,
             tracers: self.engine.resolve(&opt_in.tracers).0,
+            asked: opt_in.tracers.clone(),
+            switched: BTreeMap::new(),
+            params: BTreeMap::new(),
             ledger,
             base: BTreeMap::new(),
         });

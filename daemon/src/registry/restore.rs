@@ -30,7 +30,7 @@ impl Registry {
                 self.scope.remove(index);
             }
         }
-        self.engine.sweep();
+        self.engine.settle_in();
         // Links left by a daemon that had somebody in scope: taken over, so that they can be let go.
         if self.scope.is_left_attached()
             && let Err(e) = self.scope.attach()
@@ -78,10 +78,13 @@ impl Registry {
         if let Err(e) = self.attach_scope() {
             record.ledger.note(e.to_string());
         }
-        let path = Path::new(&record.cgroup_path).to_owned();
+        let place = record.place();
         let mut mask = 0;
         for name in record.tracers.clone() {
-            match self.engine.acquire(&name, index, &path, root) {
+            if record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
+                continue;
+            }
+            match self.engine.acquire(&name, &place, &record.params_of(&name)) {
                 Ok(bit) => mask |= bit,
                 Err(e) => record.ledger.note(e),
             }

@@ -226,7 +226,7 @@ impl Reader {
         let counts = self.position > self.kept[0].counted_to.load(Relaxed);
         let subject = snapshot.subjects.get(&head.root);
         let decoder = snapshot.decoders.get(&head.tracer);
-        let plan = decoder.and_then(|d| d.events.get(&head.type_id)).filter(|p| len >= p.size);
+        let plan = decoder.and_then(|d| d.events.get(&head.type_id)).filter(|p| len >= p.layout.size);
         if counts {
             // Also those of nobody known: whoever has this place next starts from a balanced account.
             add(&mut found.delivered, (head.tracer, head.container), 1);

@@ -12,7 +12,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle, Object};
 use crate::tracer::links::Held;
 use abi::{Container, SLOTS, Slot};
 use mapped::Mapped;
-pub use shared::{ScopeError, SharedMaps};
+pub use shared::{ScopeError, SharedMaps, map_id};
 
 #[derive(Debug)]
 pub struct Scope {
@@ -113,6 +113,11 @@ impl Scope {
     /// Which tracers report for this container from now on; one store, seen by all processors.
     pub fn set_tracers(&self, index: u32, tracers: u64) {
         self.containers[index as usize].tracers.store(tracers, Release);
+    }
+
+    /// These tracers report no more for this container.
+    pub fn clear_tracers(&self, index: u32, bits: u64) {
+        self.containers[index as usize].tracers.fetch_and(!bits, Release);
     }
 
     /// Brings a cgroup into scope: first the entry that children inherit, then the fast table.

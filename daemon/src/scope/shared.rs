@@ -118,7 +118,8 @@ pub(super) fn load(
     Ok((object, Arc::new(shared)))
 }
 
-fn map_id(fd: BorrowedFd<'_>) -> std::io::Result<u32> {
+/// The kernel's id of a map.
+pub fn map_id(fd: BorrowedFd<'_>) -> std::io::Result<u32> {
     // SAFETY: plain data, for which zeroes are valid.
     let mut info: libbpf_sys::bpf_map_info = unsafe { std::mem::zeroed() };
     let mut len = size_of_val(&info) as u32;

@@ -12,8 +12,8 @@ use super::{ObjectFile, Opened, trial};
 use crate::directory::Decoder;
 
 impl Engine {
-    /// Takes in the built-in tracers and those of a folder. One that is refused is said and shown so, and does
-    /// not keep the others from working.
+    /// Takes in the built-in tracers, those of a folder, and those loaded while an earlier daemon ran. One that is
+    /// refused is said and shown so, and does not keep the others from working.
     pub fn add_all(&mut self, dir: &Path) {
         for file in ObjectFile::embedded() {
             let name = PathBuf::from(&file.origin);
@@ -22,8 +22,13 @@ impl Engine {
         for (path, file) in ObjectFile::folder(dir) {
             self.add_or_refuse(path, file.map_err(|e| e.to_string()));
         }
-        for name in self.params.keys().filter(|n| !self.tracers.contains_key(*n)) {
-            tracing::error!("failed to configure tracers.params.{name}: there is no such tracer");
+        for (path, file) in self.settings.objects() {
+            self.add_or_refuse(path, file);
+        }
+        for name in self.settings.configured() {
+            if !self.tracers.contains_key(name) {
+                tracing::error!("failed to configure tracers.params.{name}: there is no such tracer");
+            }
         }
     }
 
@@ -42,27 +47,34 @@ impl Engine {
         let mut opened = Opened::open(&file)?;
         let name = opened.description.name.clone();
         self.admit(&file, &opened.description)?;
-        let configured = self.params.get(&name).map_or(Ok(()), |params| opened.configure(0, 0, params));
+        let configured = opened.configure(0, 0, &self.settings.params(&name));
         let problem = configured.err().map(|e| e.to_string());
         if let Some(problem) = &problem {
             tracing::error!("{problem}");
         }
         self.adopt_decoder(&name, &file);
-        self.tracers.insert(name, Tracer::new(file, opened.description, problem));
+        let mut tracer = Tracer::new(file, opened.description, problem);
+        tracer.base = self.tracers.remove(&name).map(|before| before.file);
+        self.tracers.insert(name, tracer);
         Ok(())
     }
 
-    /// Names that mean something else already are refused: of tracers, and of metrics.
-    fn admit(&self, file: &ObjectFile, new: &Description) -> Result<(), TracerError> {
+    /// Names that mean something else already are refused: of tracers, and of metrics. Only what is loaded over the
+    /// API stands in the place of another.
+    pub(super) fn admit(&self, file: &ObjectFile, new: &Description) -> Result<(), TracerError> {
         let refused = |why| Err(TracerError { verb: "add", origin: file.origin.clone(), why });
         let name = &new.name;
-        if let Some(other) = self.tracers.get(name) {
+        if let Some(other) = self.tracers.get(name).filter(|_| !file.replaces) {
             return refused(format!("{} is already called {name}", other.file.origin));
         }
-        for other in self.tracers.values() {
+        for other in self.tracers.values().filter(|t| t.description.name != *name) {
             let theirs = &other.description.metrics;
             if let Some(same) = new.metrics.iter().find(|m| theirs.iter().any(|t| t.name == m.name)) {
                 return refused(format!("{} already has a metric {}", other.file.origin, same.name));
+            }
+            let theirs = &other.description.tables;
+            if let Some(same) = new.tables.iter().find(|m| theirs.iter().any(|t| t.name == m.name)) {
+                return refused(format!("{} already has a table {}", other.file.origin, same.name));
             }
         }
         Ok(())
@@ -70,13 +82,11 @@ impl Engine {
 
     /// Records that an earlier daemon's object left in the ring are still understood.
     fn adopt_decoder(&self, name: &str, file: &ObjectFile) {
-        let Some((kept, old)) = self.keep.as_ref().and_then(|k| k.read(name)) else { return };
+        let Some((kept, old)) = self.keep.read(name) else { return };
         if old.fingerprint() == file.fingerprint() {
             return;
         }
-        let Some(stats) = self.keep.as_ref().and_then(|k| k.stats(name, self.shared.containers)) else {
-            return;
-        };
+        let Some(stats) = self.keep.stats(name, self.shared.containers) else { return };
         if let Ok(opened) = Opened::open(&old) {
             let decoder = Decoder { events: Arc::new(opened.events), stats: Arc::new(stats) };
             self.directory.put_decoder(kept.number, decoder);

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use libbpf_rs::btf::{Btf, TypeId, types};
 use serde::Serialize;
 
+use super::params::Param;
+
 /// The words of the grammar; anything else is a spelling mistake, and refused.
 const WORDS: &[&str] = &[
     "tracer",
@@ -77,6 +79,7 @@ pub struct Description {
     pub groups: Vec<String>,
     pub events: Vec<EventDescription>,
     pub metrics: Vec<MetricDescription>,
+    pub tables: Vec<TableDescription>,
     pub params: Vec<Param>,
     pub programs: Vec<Program>,
 }
@@ -96,6 +99,18 @@ pub struct FieldDescription {
     pub help: String,
     pub optional: bool,
     pub feature: bool,
+    /// Of a table: it only grows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub counter: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TableDescription {
+    pub name: String,
+    pub help: String,
+    /// Its rows say who talks to whom.
+    pub flow: bool,
+    pub fields: Vec<FieldDescription>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -107,20 +122,6 @@ pub struct MetricDescription {
     pub labels: Vec<String>,
 }
 
-/// A tagged `const volatile` integer, set before loading.
-#[derive(Debug, Clone, Serialize)]
-pub struct Param {
-    pub name: String,
-    pub help: String,
-    pub default: u64,
-    pub min: u64,
-    pub max: u64,
-    #[serde(skip)]
-    pub offset: usize,
-    #[serde(skip)]
-    pub size: usize,
-}
-
 #[derive(Debug, Clone, Serialize)]
 pub struct Program {
     pub name: String,
@@ -129,6 +130,12 @@ pub struct Program {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oneof: Option<(String, u32)>,
     pub optional: bool,
+    /// The map it is run over before the tracer's metrics and tables are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    /// How often a second it runs on each processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<u32>,
 }
 
 /// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.

@@ -1,19 +1,24 @@
-//! The set of tracers: which are known, loaded, attached, and for whom. Owned by the registry.
+//! The set of tracers: which are known, loaded, and with what. Owned by the registry.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::ObjectFile;
+use super::carry::Carry;
 use super::contract::Description;
 use super::keep::{Keep, Kept};
-use super::links::{Attach, Held};
-use super::load::{Instance, Loaded, Source};
+use super::links::Held;
+use super::load::{Instance, Loaded, Source, Table};
+use super::params;
 use super::reaper::Reaper;
+use super::refresh::Refresh;
+use super::settings::Settings;
 use super::switch::Switch;
+use super::users::User;
 use super::view::TracerView;
 use crate::directory::{Decoder, Directory};
 use crate::scope::SharedMaps;
@@ -27,25 +32,30 @@ pub struct Engine {
     pub(super) refused: Vec<(PathBuf, String)>,
     pub(super) shared: Arc<SharedMaps>,
     pub(super) directory: Directory,
-    pub(super) keep: Option<Keep>,
+    pub(super) keep: Keep,
+    pub(super) settings: Settings,
     /// Gives numbers that are never used twice while the ring lives.
     reader: Arc<Mapped<Reader>>,
-    pub(super) params: HashMap<String, HashMap<String, u64>>,
-    detach_after: Duration,
-    reaper: Reaper,
-    switch: Switch,
+    pub(super) detach_after: Duration,
+    pub(super) reaper: Reaper,
+    pub(super) switch: Switch,
+    /// While containers of an earlier daemon are taken up, that daemon's objects speak: until all is attached.
+    settled: bool,
+    /// Objects that are gone, whose records may still be in the ring.
+    pub(super) fading: Vec<(Instant, u32)>,
 }
 
 pub(super) struct Tracer {
     pub(super) file: ObjectFile,
+    /// What it came from before another object was loaded over it.
+    pub(super) base: Option<ObjectFile>,
     pub(super) description: Arc<Description>,
     pub(super) loaded: Option<Loaded>,
     /// Attached once for all.
     pub(super) global: Vec<Held>,
-    /// Attached to a container's cgroup, by index.
-    pub(super) own: HashMap<u32, Vec<Held>>,
-    pub(super) users: BTreeSet<u32>,
-    idle_since: Option<Instant>,
+    /// By index.
+    pub(super) users: BTreeMap<u32, User>,
+    pub(super) idle_since: Option<Instant>,
     pub(super) problem: Option<String>,
     /// When loading may be tried again: at once if there was no problem, never with a wrong configuration.
     retry: Retry,
@@ -74,15 +84,26 @@ impl Tracer {
     pub(super) fn new(file: ObjectFile, description: Description, problem: Option<String>) -> Self {
         Self {
             file,
+            base: None,
             description: Arc::new(description),
             loaded: None,
             global: Vec::new(),
-            own: HashMap::new(),
-            users: BTreeSet::new(),
+            users: BTreeMap::new(),
             idle_since: None,
             retry: if problem.is_some() { Retry::Never } else { Retry::Now },
             problem,
         }
+    }
+
+    /// Another file, or another configuration, is another try.
+    pub(super) fn forgive(&mut self) {
+        self.problem = None;
+        self.retry = Retry::Now;
+    }
+
+    /// All links, its users' own included.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Held> {
+        self.global.iter().chain(self.users.values().flat_map(|u| &u.links))
     }
 }
 
@@ -91,7 +112,17 @@ impl Tracer {
 pub struct Meter {
     pub tracer: String,
     pub sources: Vec<Source>,
+    pub tables: Vec<Table>,
+    /// To be run before these are read.
+    pub refreshes: Vec<Arc<Refresh>>,
     pub stats: Arc<Mapped<Stats>>,
+}
+
+impl Meter {
+    /// Has its maps brought up to date, which reading them does not do.
+    pub fn refresh(&self) {
+        self.refreshes.iter().for_each(|r| r.run());
+    }
 }
 
 impl std::fmt::Debug for Tracer {
@@ -104,16 +135,25 @@ impl Engine {
     pub fn new(
         shared: Arc<SharedMaps>,
         directory: Directory,
-        keep: Option<Keep>,
+        keep: Keep,
         reader: Arc<Mapped<Reader>>,
-        params: HashMap<String, HashMap<String, u64>>,
+        settings: Settings,
         detach_after: Duration,
     ) -> std::io::Result<Self> {
-        let reaper = Reaper::new()?;
-        let switch = Switch::new(shared.handle("remora_current").map_err(std::io::Error::other)?)?;
-        let tracers = BTreeMap::new();
-        let refused = Vec::new();
-        Ok(Self { tracers, refused, shared, directory, keep, reader, params, detach_after, reaper, switch })
+        Ok(Self {
+            tracers: BTreeMap::new(),
+            refused: Vec::new(),
+            switch: Switch::new(shared.handle("remora_current").map_err(std::io::Error::other)?)?,
+            reaper: Reaper::new()?,
+            settled: false,
+            fading: Vec::new(),
+            shared,
+            directory,
+            keep,
+            settings,
+            reader,
+            detach_after,
+        })
     }
 
     /// Tracers for a list of names and groups, and what of the list means nothing.
@@ -134,6 +174,10 @@ impl Engine {
         (found.into_iter().collect(), unknown)
     }
 
+    pub fn description(&self, name: &str) -> Option<&Arc<Description>> {
+        self.tracers.get(name).map(|t| &t.description)
+    }
+
     /// Loads the tracers of these names and groups, so that attaching them is quick.
     pub fn preload(&mut self, wanted: &[String]) {
         for name in self.resolve(wanted).0 {
@@ -143,7 +187,7 @@ impl Engine {
         }
     }
 
-    fn ensure_loaded(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn ensure_loaded(&mut self, name: &str) -> Result<(), String> {
         let Some(tracer) = self.tracers.get(name) else { return Err(format!("no tracer {name}")) };
         if tracer.loaded.is_some() {
             return Ok(());
@@ -152,124 +196,91 @@ impl Engine {
             return Err(problem.clone());
         }
         let file = tracer.file.clone();
-        let (instance, kept) = self.instance(name, &file)?;
-        let pins = self.keep.as_ref().map(|k| k.pins(name));
-        let loaded = Loaded::load(&file, &self.shared, instance, pins.as_deref()).map_err(|e| e.to_string());
-        if let (Err(_), false, Some(keep)) = (&loaded, kept, &self.keep) {
-            keep.forget(name);
-        }
+        let loaded = self.load_kept(name, &file);
         let tracer = self.tracers.get_mut(name).expect("looked up above");
         tracer.problem = loaded.as_ref().err().cloned();
         tracer.retry = if loaded.is_ok() { Retry::Now } else { Retry::At(Instant::now() + RETRY_AFTER) };
         let loaded = loaded?;
-        let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
-        self.directory.put_decoder(loaded.instance.number, decoder);
-        self.switch.turn(loaded.instance.bit, loaded.instance.number);
+        let Instance { bit, number, .. } = loaded.instance;
         tracer.loaded = Some(loaded);
+        if self.settled {
+            self.switch.turn(bit, number);
+        }
         Ok(())
     }
 
-    /// The same instance again after a restart, a new one after an upgrade; whether it is the same.
-    fn instance(&mut self, name: &str, file: &ObjectFile) -> Result<(Instance, bool), String> {
-        let params = self.params.get(name).cloned().unwrap_or_default();
+    /// The same instance again after a restart, a new one after an upgrade.
+    fn load_kept(&mut self, name: &str, file: &ObjectFile) -> Result<Loaded, String> {
+        let set = self.settings.params(name);
+        let params = params::fixed(&self.tracers[name].description.params, &set);
+        let kept = self.keep.read(name).map(|(kept, _)| kept);
+        let carry = kept.as_ref().map(|k| self.keep.carry(name, k)).unwrap_or_default();
         let print = file.fingerprint();
-        let kept = self.keep.as_ref().and_then(|k| k.read(name)).map(|(kept, _)| kept);
-        if let Some(kept) = kept.as_ref().filter(|k| k.fingerprint == print && k.params == params) {
-            return Ok((Instance { bit: kept.bit, number: kept.number, params }, true));
-        }
-        let taken = self.tracers.values().filter_map(|t| t.loaded.as_ref()).map(|l| l.instance.bit);
-        let mut taken: Vec<u32> = taken.collect();
-        if let Some(keep) = &self.keep {
-            taken.extend(keep.bits());
-        }
-        let bit =
-            (0..BITS).find(|b| !taken.contains(b)).ok_or(format!("{BITS} tracers are loaded already"))?;
-        let number = self.reader[0].numbers.fetch_add(1, Ordering::Relaxed) as u32 + 1;
-        if let Some(keep) = &self.keep {
-            let kept =
-                Kept { bit, number, fingerprint: print, params: params.clone(), boot: keep.boot.clone() };
-            keep.replace(name, &kept, file).map_err(|e| format!("failed to keep tracer {name}: {e}"))?;
-        }
-        Ok((Instance { bit, number, params }, false))
-    }
-
-    /// Attaches a tracer for a container; returns its bit in the container's mask.
-    pub fn acquire(&mut self, name: &str, index: u32, cgroup: &Path, root: u64) -> Result<u64, String> {
-        self.ensure_loaded(name)?;
-        match self.attach(name, index, cgroup, root) {
-            // Before f3a95075549e ("bpf: Allow trampoline re-attach for tracing and lsm programs", v5.13) such a
-            // program attaches once in its life: it is loaded anew.
-            Err(_) if self.unload_unused(name) => {
-                self.ensure_loaded(name)?;
-                self.attach(name, index, cgroup, root)
-            }
-            result => result,
-        }
-    }
-
-    /// Lets go of an object of which nothing is attached; whether it did.
-    fn unload_unused(&mut self, name: &str) -> bool {
-        let unused = |t: &&mut Tracer| t.global.is_empty() && t.own.is_empty();
-        self.tracers.get_mut(name).filter(unused).is_some_and(|t| t.loaded.take().is_some())
-    }
-
-    fn attach(&mut self, name: &str, index: u32, cgroup: &Path, root: u64) -> Result<u64, String> {
-        let pins = self.keep.as_ref().map(|k| k.pins(name));
-        let tracer = self.tracers.get_mut(name).ok_or_else(|| format!("no tracer {name}"))?;
-        let Tracer { loaded: Some(loaded), global, own, .. } = tracer else {
-            return Err(format!("tracer {name} is not loaded"));
+        let same = kept.as_ref().filter(|k| k.fingerprint == print && k.params == params);
+        let instance = match (same, &kept) {
+            (Some(k), _) => Instance { bit: k.bit, number: k.number, params },
+            (None, Some(k)) => Instance { bit: k.bit, number: self.number(), params },
+            (None, None) => Instance { bit: self.free_bit()?, number: self.number(), params },
         };
-        let pin = |link: String| pins.as_ref().map(|p: &PathBuf| p.join("links").join(link));
-        let programs = |attach| loaded.chosen.iter().filter(move |(_, a)| *a == attach).map(|(n, _)| n);
-        let mut new = Vec::new();
-        if global.is_empty() {
-            self.reaper.settle();
-            for program in programs(Attach::Global) {
-                new.push(Held::new(&loaded.object, program, None, pin(program.clone()).as_deref())?);
-            }
-        }
-        let mut mine = Vec::new();
-        for program in programs(Attach::Cgroup) {
-            let pin = pin(format!("{program}@{root}"));
-            mine.push(Held::new(&loaded.object, program, Some(cgroup), pin.as_deref())?);
-        }
-        global.append(&mut new);
-        own.insert(index, mine);
-        tracer.users.insert(index);
-        tracer.idle_since = None;
-        Ok(1 << loaded.instance.bit)
+        let mut loaded = self.load(file, instance, &carry)?;
+        self.commit(name, &mut loaded, file)?;
+        Ok(loaded)
     }
 
-    /// A container needs the tracer no more. What was attached for all stays for a while.
-    pub fn release(&mut self, name: &str, index: u32, now: Instant) {
-        let Some(tracer) = self.tracers.get_mut(name) else { return };
-        if let Some(links) = tracer.own.remove(&index) {
-            self.reaper.retire(links);
-        }
-        if tracer.users.remove(&index) && tracer.users.is_empty() {
-            tracer.idle_since = Some(now);
-        }
+    /// Loads an object under a number, and makes its records understood.
+    pub(super) fn load(
+        &self,
+        file: &ObjectFile,
+        instance: Instance,
+        carry: &Carry,
+    ) -> Result<Loaded, String> {
+        let loaded = Loaded::load(file, &self.shared, instance, carry).map_err(|e| e.to_string())?;
+        let decoder = Decoder { events: loaded.events.clone(), stats: loaded.stats.clone() };
+        self.directory.put_decoder(loaded.instance.number, decoder);
+        Ok(loaded)
     }
 
-    /// Detaches what nobody has used for a while; when to look again.
-    pub fn tidy(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        for tracer in self.tracers.values_mut() {
-            let Some(since) = tracer.idle_since else { continue };
-            if now.duration_since(since) >= self.detach_after {
-                tracer.idle_since = None;
-                self.reaper.retire(std::mem::take(&mut tracer.global));
-            } else {
-                let due = since + self.detach_after;
-                next = Some(next.map_or(due, |n: Instant| n.min(due)));
+    /// From here on, and for the daemon that comes next, this is the tracer's object.
+    pub(super) fn commit(&self, name: &str, loaded: &mut Loaded, file: &ObjectFile) -> Result<(), String> {
+        let Instance { bit, number, params } = loaded.instance.clone();
+        let (fingerprint, maps) = (file.fingerprint(), loaded.own_shapes());
+        let kept = Kept { bit, number, fingerprint, params, maps, boot: self.keep.boot.clone() };
+        let done = self
+            .keep
+            .prepare(name)
+            .map_err(|e| e.to_string())
+            .and_then(|()| loaded.pin(&self.keep.pins(name)).map_err(|e| e.to_string()))
+            .and_then(|()| self.keep.commit(name, &kept, file).map_err(|e| e.to_string()));
+        done.map_err(|e| format!("failed to keep tracer {name}: {e}"))
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.reader[0].numbers.fetch_add(1, Ordering::Relaxed) as u32 + 1
+    }
+
+    pub(super) fn free_bit(&self) -> Result<u32, String> {
+        let taken = self.tracers.values().filter_map(|t| t.loaded.as_ref()).map(|l| l.instance.bit);
+        let taken: BTreeSet<u32> = taken.chain(self.keep.bits()).collect();
+        (0..BITS).find(|b| !taken.contains(b)).ok_or(format!("{BITS} tracers are loaded already"))
+    }
+
+    /// All that an earlier daemon left is taken up: its objects fall silent, and what nobody holds goes.
+    pub fn settle_in(&mut self) {
+        self.settled = true;
+        for (name, tracer) in &self.tracers {
+            let loaded = tracer.loaded.as_ref();
+            if let Some(Instance { bit, number, .. }) = loaded.map(|l| &l.instance) {
+                self.switch.turn(*bit, *number);
             }
+            let held = tracer.links().flat_map(Held::pin_names).collect();
+            self.keep.sweep(name, &held, loaded.map(Loaded::own_shapes).as_ref());
         }
-        next
+        self.keep.forget_unknown(&self.tracers.keys().map(String::as_str).collect());
     }
 
     /// Whether anything is attached.
     pub fn is_attached(&self) -> bool {
-        self.tracers.values().any(|t| !t.global.is_empty() || !t.own.is_empty())
+        self.tracers.values().any(|t| t.links().next().is_some())
     }
 
     /// Hands links to the thread that detaches.
@@ -282,26 +293,18 @@ impl Engine {
         self.reaper.settle();
     }
 
-    /// Removes links that an earlier daemon pinned and nobody uses now.
-    pub fn sweep(&self) {
-        let Some(keep) = &self.keep else { return };
-        for (name, tracer) in &self.tracers {
-            let held = tracer.global.iter().chain(tracer.own.values().flatten());
-            keep.sweep(name, &held.filter_map(Held::pin_name).collect());
-        }
-        keep.forget_unknown(&self.tracers.keys().map(String::as_str).collect());
-    }
-
     pub fn views(&self) -> Vec<TracerView> {
+        let view = |(name, t): (&String, &Tracer)| t.view(&self.settings, name);
         let failed = self.refused.iter().map(|(file, why)| TracerView::refused(file, why));
-        self.tracers.values().map(Tracer::view).chain(failed).collect()
+        self.tracers.iter().map(view).chain(failed).collect()
     }
 
     pub fn meters(&self) -> Vec<Meter> {
         let meter = |(name, t): (&String, &Tracer)| {
             let loaded = t.loaded.as_ref()?;
-            let (sources, stats) = (loaded.metrics.clone(), loaded.stats.clone());
-            Some(Meter { tracer: name.clone(), sources, stats })
+            let (sources, tables) = (loaded.metrics.clone(), loaded.tables.clone());
+            let (refreshes, stats) = (loaded.refreshes.clone(), loaded.stats.clone());
+            Some(Meter { tracer: name.clone(), sources, tables, refreshes, stats })
         };
         self.tracers.iter().filter_map(meter).collect()
     }
@@ -309,7 +312,8 @@ impl Engine {
     /// Leaves everything pinned for the daemon that comes next.
     pub fn leave(self) {
         for tracer in self.tracers.into_values() {
-            tracer.global.into_iter().chain(tracer.own.into_values().flatten()).for_each(Held::leave);
+            let own = tracer.users.into_values().flat_map(|u| u.links);
+            tracer.global.into_iter().chain(own).for_each(Held::leave);
         }
     }
 }

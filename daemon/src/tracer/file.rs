@@ -15,7 +15,7 @@ use super::keep::fnv1a;
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// Largest object that is read.
-const OBJECT_MAX: u64 = 16 << 20;
+pub const OBJECT_MAX: u64 = 16 << 20;
 
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -33,6 +33,8 @@ pub struct ObjectFile {
     pub bytes: Arc<[u8]>,
     /// Came with the binary, and was checked when that was built.
     pub builtin: bool,
+    /// Was loaded over the API: may stand in the place of another of its name.
+    pub replaces: bool,
 }
 
 impl ObjectFile {
@@ -49,7 +51,7 @@ impl ObjectFile {
     }
 
     fn of(name: &str, bytes: Arc<[u8]>) -> Self {
-        Self { origin: format!("built-in {name}"), bytes, builtin: true }
+        Self { origin: format!("built-in {name}"), bytes, builtin: true, replaces: false }
     }
 
     pub fn read(path: &Path) -> Result<Self, FileError> {
@@ -62,7 +64,7 @@ impl ObjectFile {
             return Err(io(io::Error::other(format!("{} bytes, at most {OBJECT_MAX} are read", meta.len()))));
         }
         let bytes = fs::read(path).map_err(io)?.into();
-        Ok(Self { origin: path.display().to_string(), bytes, builtin: false })
+        Ok(Self { origin: path.display().to_string(), bytes, builtin: false, replaces: false })
     }
 
     /// The objects of a folder by path, each accepted or refused for itself. A missing folder holds none.

@@ -1,7 +1,7 @@
 //! What survives the daemon: pins in bpffs, and which object and number each tracer had.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,6 +10,8 @@ use libbpf_rs::MapHandle;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectFile;
+use super::carry::{Carry, Shapes};
+use super::params::Values;
 use crate::scope::abi::Stats;
 use crate::scope::mapped::Mapped;
 
@@ -18,7 +20,9 @@ pub struct Kept {
     pub bit: u32,
     pub number: u32,
     pub fingerprint: u64,
-    pub params: HashMap<String, u64>,
+    /// Those that are fixed while the object is loaded.
+    pub params: Values,
+    pub maps: Shapes,
     pub boot: String,
 }
 
@@ -26,7 +30,7 @@ pub struct Kept {
 pub struct Keep {
     /// Below bpffs: one folder a tracer.
     pins: PathBuf,
-    /// On disk: `NAME.json` and the object, `NAME.o`.
+    /// On disk: `NAME.json` and its object, `NAME.NUMBER.o`.
     state: PathBuf,
     /// What was kept in another boot is void.
     pub boot: String,
@@ -43,11 +47,30 @@ impl Keep {
         self.pins.join(tracer)
     }
 
+    pub fn links(&self, tracer: &str) -> PathBuf {
+        self.pins(tracer).join("links")
+    }
+
     pub fn read(&self, tracer: &str) -> Option<(Kept, ObjectFile)> {
         let text = fs::read(self.state.join(format!("{tracer}.json"))).ok()?;
         let kept: Kept = serde_json::from_slice(&text).ok()?;
-        let file = ObjectFile::read(&self.state.join(format!("{tracer}.o"))).ok()?;
+        let file = ObjectFile::read(&self.object(tracer, kept.number)).ok()?;
         (kept.boot == self.boot && self.pins(tracer).exists()).then_some((kept, file))
+    }
+
+    fn object(&self, tracer: &str, number: u32) -> PathBuf {
+        self.state.join(format!("{tracer}.{number}.o"))
+    }
+
+    /// The maps pinned for what was kept.
+    pub fn carry(&self, tracer: &str, kept: &Kept) -> Carry {
+        let mut carry = Carry::default();
+        for (name, shape) in &kept.maps {
+            if let Ok(map) = MapHandle::from_pinned_path(self.pins(tracer).join(name)) {
+                carry.put(name, map, shape);
+            }
+        }
+        carry
     }
 
     /// Deliveries counted so far for a tracer whose object may have changed.
@@ -61,34 +84,41 @@ impl Keep {
         self.names().iter().filter_map(|n| self.read(n)).map(|(kept, _)| kept.bit).collect()
     }
 
-    /// Notes a new instance. Maps of the old object go, but for the counts; its links go with `sweep`.
-    pub fn replace(&self, tracer: &str, kept: &Kept, file: &ObjectFile) -> io::Result<()> {
-        let dir = self.pins(tracer);
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if entry.file_name() != "remora_stats" && entry.file_name() != "links" {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        // The old object's links keep their programs running until they are swept: out of the new one's way.
-        let links = dir.join("links");
-        if links.exists() {
-            fs::rename(&links, dir.join(format!("old-{}", kept.number)))?;
-        }
-        fs::create_dir_all(links)?;
-        write(&self.state.join(format!("{tracer}.o")), &file.bytes)?;
-        write(&self.state.join(format!("{tracer}.json")), &serde_json::to_vec(kept)?)
+    /// Makes room for a tracer's pins.
+    pub fn prepare(&self, tracer: &str) -> io::Result<()> {
+        fs::create_dir_all(self.links(tracer))
     }
 
-    /// Removes links of programs that nobody holds, and whole folders of old links.
-    pub fn sweep(&self, tracer: &str, held: &BTreeSet<String>) {
-        let dir = self.pins(tracer);
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("old-") {
-                let _ = fs::remove_dir_all(entry.path());
+    /// From here on this is the tracer's object: one write decides.
+    pub fn commit(&self, tracer: &str, kept: &Kept, file: &ObjectFile) -> io::Result<()> {
+        let object = self.object(tracer, kept.number);
+        write(&object, &file.bytes)?;
+        write(&self.state.join(format!("{tracer}.json")), &serde_json::to_vec(kept)?)?;
+        self.objects(tracer).filter(|p| *p != object).for_each(|old| drop(fs::remove_file(old)));
+        Ok(())
+    }
+
+    fn objects(&self, tracer: &str) -> impl Iterator<Item = PathBuf> {
+        let prefix = format!("{tracer}.");
+        let is_object = move |p: &PathBuf| {
+            let name = p.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&prefix) && name.ends_with(".o")
+        };
+        fs::read_dir(&self.state).into_iter().flatten().flatten().map(|e| e.path()).filter(is_object)
+    }
+
+    /// Removes links that nobody holds, and maps that the object has no more.
+    pub fn sweep(&self, tracer: &str, held: &BTreeSet<String>, maps: Option<&Shapes>) {
+        let names = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        for entry in names(self.links(tracer)) {
+            if !held.contains(&*entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_file(entry.path());
             }
         }
-        for entry in fs::read_dir(dir.join("links")).into_iter().flatten().flatten() {
-            if !held.contains(&*entry.file_name().to_string_lossy()) {
+        let Some(maps) = maps else { return };
+        for entry in names(self.pins(tracer)) {
+            let name = entry.file_name();
+            if name != "links" && !maps.contains_key(&*name.to_string_lossy()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -107,7 +137,7 @@ impl Keep {
     pub fn forget(&self, tracer: &str) {
         let _ = fs::remove_dir_all(self.pins(tracer));
         let _ = fs::remove_file(self.state.join(format!("{tracer}.json")));
-        let _ = fs::remove_file(self.state.join(format!("{tracer}.o")));
+        self.objects(tracer).for_each(|object| drop(fs::remove_file(object)));
     }
 
     fn names(&self) -> Vec<String> {

@@ -19,6 +19,8 @@ pub enum Kind {
     Bytes,
     Errno,
     Signal,
+    /// A number of this machine's table, or of its 32-bit one.
+    Syscall,
     Mode,
     Dev,
     Ipv4,
@@ -33,6 +35,13 @@ pub enum Kind {
     Path,
     /// Index of the container: a metric's key.
     Index,
+    /// Whose addresses a user's stack has.
+    Pid,
+    /// Which of that process's programs they belong to; not shown.
+    Image,
+    /// Functions: the id of their addresses in the tracer's stacks; in a table's key.
+    UserStack,
+    KernelStack,
     /// Bucket counts, then the sum.
     Histogram(Histogram),
 }
@@ -63,6 +72,11 @@ impl Kind {
         matches!(self, Self::Text | Self::Args | Self::Path)
     }
 
+    /// What belongs in the key of a table with stacks, and nowhere else.
+    pub fn is_of_stacks(&self) -> bool {
+        matches!(self, Self::Image | Self::UserStack | Self::KernelStack)
+    }
+
     /// An enum whose values are or-ed together; tags cannot stand on enums, so members carry this one.
     pub fn as_flags(self) -> Result<Self, String> {
         match self {
@@ -74,12 +88,13 @@ impl Kind {
     /// The name documents and schemas use.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unsigned | Self::Signed | Self::Bytes | Self::Index => "integer",
+            Self::Unsigned | Self::Signed | Self::Bytes | Self::Index | Self::Pid | Self::Image => "integer",
             Self::Bool => "boolean",
             Self::Ktime => "time",
             Self::Duration(_) => "seconds",
             Self::Errno => "errno",
             Self::Signal => "signal",
+            Self::Syscall => "syscall",
             Self::Mode => "mode",
             Self::Dev => "device",
             Self::Ipv4 | Self::Ipv6 => "address",
@@ -88,6 +103,7 @@ impl Kind {
             Self::Flags(_) => "flags",
             Self::Chars | Self::Text => "string",
             Self::Args => "strings",
+            Self::UserStack | Self::KernelStack => "stack",
             Self::Path => "path",
             Self::Histogram(_) => "histogram",
         }
@@ -137,12 +153,17 @@ fn by_typedef(name: &str) -> Option<(Kind, usize)> {
         "remora_bytes" => (Kind::Bytes, 8),
         "remora_errno" => (Kind::Errno, 4),
         "remora_signal" => (Kind::Signal, 4),
+        "remora_syscall" => (Kind::Syscall, 4),
         "remora_mode" => (Kind::Mode, 4),
         "remora_dev" => (Kind::Dev, 4),
         "remora_ipv4" => (Kind::Ipv4, 4),
         "remora_ipv6" => (Kind::Ipv6, 16),
         "remora_be16" => (Kind::Be16, 2),
         "remora_index" => (Kind::Index, 4),
+        "remora_pid" => (Kind::Pid, 4),
+        "remora_image" => (Kind::Image, 8),
+        "remora_user_stack" => (Kind::UserStack, 4),
+        "remora_kernel_stack" => (Kind::KernelStack, 4),
         "remora_text" => (Kind::Text, 4),
         "remora_args" => (Kind::Args, 4),
         "remora_path" => (Kind::Path, 4),

@@ -1,10 +1,15 @@
 //! Attached: links, pinned so that they outlive the daemon, on the whole system or on a container's cgroup.
 
-use std::{fs, os::fd::AsRawFd, path::Path};
+use std::{
+    fs,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
 
 use libbpf_rs::{Link, Object, ProgramMut, ProgramType};
 
 use super::load::is_cgroup;
+use super::{refresh, sample};
 
 /// Where a program attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +18,8 @@ pub enum Attach {
     Global,
     /// To the cgroup of each container.
     Cgroup,
+    /// To nothing: it is run over a map before that is read.
+    Refresh,
 }
 
 /// How programs of this type attach, or why they cannot be had.
@@ -20,12 +27,16 @@ pub fn how(ty: ProgramType, section: &str) -> Result<Attach, String> {
     if is_cgroup(ty) {
         return Ok(Attach::Cgroup);
     }
+    if section == refresh::SECTION {
+        return Ok(Attach::Refresh);
+    }
     match ty {
         ProgramType::Tracing
         | ProgramType::RawTracepoint
         | ProgramType::RawTracepointWritable
         | ProgramType::Tracepoint
         | ProgramType::Kprobe
+        | ProgramType::PerfEvent
         | ProgramType::Lsm
             if !section.starts_with("iter") =>
         {
@@ -35,57 +46,92 @@ pub fn how(ty: ProgramType, section: &str) -> Result<Attach, String> {
     }
 }
 
-/// A link, and whether a restart of the daemon leaves it in place.
+/// A program's link, or its links: one for each processor. And whether a restart of the daemon leaves it in place.
 #[derive(Debug)]
 pub struct Held {
     pub program: String,
-    link: Option<Link>,
+    links: Vec<Link>,
     pub pinned: bool,
 }
 
 impl Held {
-    /// Takes over what an earlier daemon pinned at `pin`, or attaches and pins there.
+    /// Takes over what an earlier daemon pinned at `pin`, or attaches and pins there. With several links, the pins'
+    /// names tell the processors, too.
     pub fn new(
         object: &Object,
         program: &str,
         cgroup: Option<&Path>,
         pin: Option<&Path>,
     ) -> Result<Self, String> {
-        if let Some(link) = pin.filter(|p| p.exists()).and_then(|p| Link::open(p).ok()) {
-            return Ok(Self { program: program.to_owned(), link: Some(link), pinned: true });
+        let attached = Self::attach(object, program, cgroup, pin);
+        attached.map_err(|e| format!("failed to attach program {program}: {e}"))
+    }
+
+    fn attach(
+        object: &Object,
+        program: &str,
+        cgroup: Option<&Path>,
+        pin: Option<&Path>,
+    ) -> Result<Self, String> {
+        let prog = find(object, program)?;
+        let mut held = Self { program: program.to_owned(), links: Vec::new(), pinned: pin.is_some() };
+        if prog.prog_type() != ProgramType::PerfEvent {
+            held.add(pin.map(Path::to_owned), || attach(&prog, cgroup).map(Some))?;
+            return Ok(held);
         }
-        let mut link = attach(object, program, cgroup)?;
-        let pinned = match pin {
+        let hertz = sample::hertz(object, program)?;
+        for processor in sample::processors() {
+            let pin = pin.map(|p| p.with_file_name(format!("{}@cpu{processor}", name_of(p))));
+            held.add(pin, || sample::attach(&prog, hertz, processor))?;
+        }
+        Ok(held)
+    }
+
+    fn add(
+        &mut self,
+        pin: Option<PathBuf>,
+        attach: impl FnOnce() -> Result<Option<Link>, String>,
+    ) -> Result<(), String> {
+        if let Some(link) = pin.as_ref().filter(|p| p.exists()).and_then(|p| Link::open(p).ok()) {
+            self.links.push(link);
+            return Ok(());
+        }
+        let Some(mut link) = super::log::with_log(attach)? else { return Ok(()) };
+        if let Some(Err(e)) = pin.map(|p| link.pin(p)) {
             // Links of perf events cannot be pinned before 5.15; they then end with the daemon.
-            Some(pin) => link.pin(pin).map_err(|e| tracing::debug!(program, "not pinned: {e}")).is_ok(),
-            None => false,
-        };
-        Ok(Self { program: program.to_owned(), link: Some(link), pinned })
+            tracing::debug!(program = self.program, "not pinned: {e}");
+            self.pinned = false;
+        }
+        self.links.push(link);
+        Ok(())
     }
 }
 
 impl Held {
-    /// Name of the pin, if pinned.
-    pub fn pin_name(&self) -> Option<String> {
-        let path = self.link.as_ref().filter(|_| self.pinned)?.pin_path()?;
-        path.file_name().map(|n| n.to_string_lossy().into_owned())
+    /// Names of the pins, if pinned.
+    pub fn pin_names(&self) -> Vec<String> {
+        self.links.iter().filter_map(Link::pin_path).map(|p| name_of(&p)).collect()
     }
 
-    /// Leaves the pinned link in place: the daemon goes, the programs stay.
+    /// Leaves the pinned links in place: the daemon goes, the programs stay.
     pub fn leave(mut self) {
-        if self.pinned {
-            drop(self.link.take());
+        for mut link in std::mem::take(&mut self.links) {
+            if link.pin_path().is_some() {
+                // Else libbpf stops the clock of a perf event that the pin keeps.
+                link.disconnect();
+            }
         }
     }
 }
 
 impl Held {
-    /// From here on the link lasts no longer than this process holds it.
+    /// From here on the links last no longer than this process holds them.
     pub fn unpin(&mut self) {
-        let Some(link) = self.link.as_mut().filter(|_| self.pinned) else { return };
-        let path = link.pin_path();
-        if link.unpin().is_err() {
-            let _ = path.map(fs::remove_file);
+        for link in &mut self.links {
+            let Some(path) = link.pin_path() else { continue };
+            if link.unpin().is_err() {
+                let _ = fs::remove_file(path);
+            }
         }
         self.pinned = false;
     }
@@ -97,16 +143,14 @@ impl Drop for Held {
     }
 }
 
-fn attach(object: &Object, program: &str, cgroup: Option<&Path>) -> Result<Link, String> {
-    let prog = find(object, program)?;
-    super::log::with_log(|| match cgroup {
-        None => prog.attach().map_err(|e| e.to_string()),
-        Some(path) => {
-            let dir = fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            prog.attach_cgroup(dir.as_raw_fd()).map_err(|e| e.to_string())
-        }
-    })
-    .map_err(|e| format!("failed to attach program {program}: {e}"))
+fn attach(prog: &ProgramMut<'_>, cgroup: Option<&Path>) -> Result<Link, String> {
+    let Some(path) = cgroup else { return prog.attach().map_err(|e| e.to_string()) };
+    let dir = fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    prog.attach_cgroup(dir.as_raw_fd()).map_err(|e| e.to_string())
+}
+
+fn name_of(pin: &Path) -> String {
+    pin.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn find<'o>(object: &'o Object, program: &str) -> Result<ProgramMut<'o>, String> {
@@ -116,8 +160,8 @@ fn find<'o>(object: &'o Object, program: &str) -> Result<ProgramMut<'o>, String>
 /// Attaches and detaches at once: some kernels load what they will not attach.
 pub fn try_attach(object: &Object, program: &str) -> Result<(), String> {
     let prog = find(object, program)?;
-    if is_cgroup(prog.prog_type()) {
+    if is_cgroup(prog.prog_type()) || prog.section() == refresh::SECTION {
         return Ok(());
     }
-    super::log::with_log(|| prog.attach().map(drop).map_err(|e| e.to_string()))
+    Held::attach(object, program, None, None).map(drop)
 }

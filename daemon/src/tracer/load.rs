@@ -7,17 +7,19 @@ use std::{
     sync::Arc,
 };
 
-use libbpf_rs::{AsRawLibbpf, MapCore, MapHandle, MapType, Object, ProgramType};
+use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, MapHandle, MapMut, MapType, Object, ProgramType};
 
+use super::carry::{Carry, Shapes};
 use super::contract::{Program, is_identifier};
 use super::links::{self, Attach};
 use super::log::with_log;
 use super::metric::MetricMap;
 use super::open::{Opened, TracerError};
-use super::{ObjectFile, contract::Description, plan::EventPlan};
-use crate::scope::SharedMaps;
+use super::params::{self, Values};
+use super::{ObjectFile, contract::Description, plan::EventPlan, refresh::Refresh, table::TablePlan};
 use crate::scope::abi::Stats;
 use crate::scope::mapped::Mapped;
+use crate::scope::{SharedMaps, map_id};
 
 /// Who a loaded object is.
 #[derive(Debug, Clone)]
@@ -26,16 +28,23 @@ pub struct Instance {
     pub bit: u32,
     /// `head.tracer` of its records; never used twice while the ring lives.
     pub number: u32,
-    pub params: HashMap<String, u64>,
+    /// Those that are fixed while it is loaded.
+    pub params: Values,
 }
 
 #[derive(Debug)]
 pub struct Loaded {
+    origin: String,
     pub object: Object,
     pub description: Arc<Description>,
     pub events: Arc<HashMap<u32, Arc<EventPlan>>>,
     pub metrics: Vec<Source>,
+    pub tables: Vec<Table>,
+    pub refreshes: Vec<Arc<Refresh>>,
     pub stats: Arc<Mapped<Stats>>,
+    /// The parameters of each container, if it has any.
+    own_params: Option<MapHandle>,
+    shapes: Shapes,
     pub instance: Instance,
     /// Programs in use, and how each attaches.
     pub chosen: Vec<(String, Attach)>,
@@ -50,19 +59,26 @@ pub struct Source {
     pub map: Arc<MapHandle>,
 }
 
+/// A table that can be read.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub plan: Arc<TablePlan>,
+    pub map: Arc<MapHandle>,
+}
+
 impl Loaded {
-    /// Loads with the first program of each group that this kernel takes. With a folder, the tracer's own
-    /// maps are pinned there, or taken over from it.
+    /// Loads with the first program of each group that this kernel takes, on what maps there are of an object
+    /// before it.
     pub fn load(
         file: &ObjectFile,
         shared: &SharedMaps,
         instance: Instance,
-        pins: Option<&Path>,
+        carry: &Carry,
     ) -> Result<Self, TracerError> {
         let opened = Opened::open(file)?;
         let mut refused = Vec::new();
         let mut out = Set::first(&opened.description.programs);
-        let object = match prepare(opened, shared, &instance, pins, &out.chosen).and_then(load) {
+        let object = match prepare(opened, shared, &instance, carry, &out.chosen).and_then(load) {
             Ok(object) => object,
             Err(first) => {
                 // Which program was it? Each alternative is tried for itself.
@@ -70,28 +86,57 @@ impl Loaded {
                 if refused.is_empty() {
                     return Err(first);
                 }
-                load(prepare(Opened::open(file)?, shared, &instance, pins, &out.chosen)?)?
+                load(prepare(Opened::open(file)?, shared, &instance, carry, &out.chosen)?)?
             }
         };
         let opened = Opened::open(file)?;
-        let mut loaded = Self::finish(object, opened, shared, instance, out.chosen, refused)?;
-        // Only now: of what is refused nothing stays.
-        if let Some(dir) = pins {
-            let fail = |why| TracerError { verb: "pin", origin: file.origin.clone(), why };
-            loaded.pin(dir).map_err(fail)?;
-        }
-        Ok(loaded)
+        Self::finish(object, opened, shared, instance, out.chosen, refused)
     }
 
-    fn pin(&mut self, dir: &Path) -> Result<(), String> {
+    /// Pins its own maps, in the place of others of their names.
+    pub fn pin(&mut self, dir: &Path) -> Result<(), TracerError> {
+        let origin = self.origin.clone();
         for mut map in self.object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
-            let path = dir.join(&name);
-            if is_own(&name) && !path.exists() {
-                map.pin(path).map_err(|e| format!("map {name}: {e}"))?;
+            if is_own(&name) {
+                let fail = |why| TracerError { verb: "pin", origin: origin.clone(), why };
+                pin(&mut map, &dir.join(&name)).map_err(|e| fail(format!("map {name}: {e}")))?;
             }
         }
         Ok(())
+    }
+
+    /// The shapes of its own maps.
+    pub fn own_shapes(&self) -> Shapes {
+        self.shapes.iter().filter(|(name, _)| is_own(name)).map(|(n, s)| (n.clone(), s.clone())).collect()
+    }
+
+    /// Its own maps, for the object that takes its place.
+    pub fn carry(&self) -> Carry {
+        let mut carry = Carry::default();
+        for map in self.object.maps() {
+            let name = map.name().to_string_lossy().into_owned();
+            if let (true, Some(shape), Ok(map)) =
+                (is_own(&name), self.shapes.get(&name), MapHandle::try_from(&map))
+            {
+                carry.put(&name, map, shape);
+            }
+        }
+        carry
+    }
+
+    /// Writes a container's parameters; later layers win.
+    pub fn set_params(&self, index: u32, layers: &[&Values]) -> Result<(), String> {
+        let Some(map) = &self.own_params else { return Ok(()) };
+        let value = params::of_container(&self.description.params, layers, map.value_size() as usize);
+        let put = map.update(&index.to_ne_bytes(), &value, MapFlags::ANY);
+        put.map_err(|e| format!("failed to set parameters of tracer {}: {e}", self.description.name))
+    }
+
+    /// Programs whose last run over their map failed.
+    pub fn stale(&self) -> Vec<(String, String)> {
+        let failed = |r: &Arc<Refresh>| Some((r.program.clone(), r.problem()?));
+        self.refreshes.iter().filter_map(failed).collect()
     }
 
     fn finish(
@@ -114,18 +159,36 @@ impl Loaded {
         let stats = map("remora_stats").ok_or_else(|| fail("map remora_stats is missing".into()))?;
         let stats =
             Mapped::new(stats.as_fd(), shared.containers as usize).map_err(|e| fail(e.to_string()))?;
-        let mut metrics = Vec::new();
+        let own_params = map(params::MAP).map(|m| MapHandle::try_from(&m)).transpose();
+        let own_params = own_params.map_err(|e| fail(e.to_string()))?;
+        let handle = |name: &str| {
+            let handle = map(name).map(|m| MapHandle::try_from(&m));
+            let handle = handle.ok_or_else(|| fail(format!("map {name} is missing")))?;
+            Ok(Arc::new(handle.map_err(|e| fail(e.to_string()))?))
+        };
+        let (mut metrics, mut tables) = (Vec::new(), Vec::new());
         for plan in &opened.metrics {
-            let handle = map(&plan.map).map(|m| MapHandle::try_from(&m));
-            let handle = handle.ok_or_else(|| fail(format!("map {} is missing", plan.map)))?;
-            let map = Arc::new(handle.map_err(|e| fail(e.to_string()))?);
-            metrics.push(Source { plan: plan.clone(), map });
+            metrics.push(Source { plan: plan.clone(), map: handle(&plan.map)? });
+        }
+        for plan in &opened.tables {
+            tables.push(Table { plan: plan.clone(), map: handle(&plan.map)? });
+        }
+        let mut refreshes = Vec::new();
+        for program in opened.description.programs.iter().filter(|p| names.contains(&p.name)) {
+            let Some(map) = &program.refresh else { continue };
+            let linked = Refresh::new(&object, &program.name, map);
+            refreshes.push(Arc::new(linked.map_err(|e| fail(format!("program {}: {e}", program.name)))?));
         }
         Ok(Self {
             description: Arc::new(opened.description.clone()),
             events: Arc::new(opened.events.clone()),
             metrics,
+            tables,
+            refreshes,
             stats: Arc::new(stats),
+            own_params,
+            shapes: opened.shapes,
+            origin: opened.file.origin.clone(),
             instance,
             chosen,
             refused,
@@ -176,7 +239,8 @@ impl Set {
                 continue;
             }
             let only = HashSet::from([program.name.clone()]);
-            let tried = prepare(Opened::open(file)?, shared, instance, None, &only).and_then(load);
+            let tried =
+                prepare(Opened::open(file)?, shared, instance, &Carry::default(), &only).and_then(load);
             let tried = tried.map_err(|e| e.why).and_then(|o| links::try_attach(&o, &program.name));
             if let Some(group) = group {
                 *groups.entry(group).or_default() |= tried.is_ok();
@@ -204,7 +268,7 @@ fn prepare(
     mut opened: Opened,
     shared: &SharedMaps,
     instance: &Instance,
-    pins: Option<&Path>,
+    carry: &Carry,
     wanted: &HashSet<String>,
 ) -> Result<Opened, TracerError> {
     opened.configure(instance.bit, instance.number, &instance.params)?;
@@ -223,10 +287,12 @@ fn prepare(
         } else if !is_identifier(&name) || name == "links" {
             failed.get_or_insert(format!("map {name:?}: not a name a map may have"));
             Ok(())
-        } else if let Some(kept) = pins.and_then(|p| MapHandle::from_pinned_path(p.join(&name)).ok()) {
-            map.reuse_fd(kept.as_fd())
+        } else if let Some(before) = carry.get(&name, opened.shapes.get(&name)) {
+            map.reuse_fd(before.as_fd())
         } else {
-            let sized = name == "remora_stats" || array && by_container.contains(name.as_str());
+            let sized = name == "remora_stats"
+                || name == params::MAP
+                || array && by_container.contains(name.as_str());
             if sized { map.set_max_entries(shared.containers) } else { Ok(()) }
         };
         if let Err(e) = result {
@@ -241,6 +307,18 @@ fn prepare(
         prog.set_autoload(wanted);
     }
     Ok(opened)
+}
+
+/// Replaces a pin of another map; that map lives on with whoever uses it.
+fn pin(map: &mut MapMut<'_>, path: &Path) -> Result<(), String> {
+    let id = |fd: BorrowedFd<'_>| map_id(fd).map_err(|e| e.to_string());
+    if let Ok(there) = MapHandle::from_pinned_path(path) {
+        if id(there.as_fd())? == id(map.as_fd())? {
+            return Ok(());
+        }
+        std::fs::remove_file(path).map_err(|e| e.to_string())?;
+    }
+    map.pin(path).map_err(|e| e.to_string())
 }
 
 /// Not one of a data section, nor the scope's.

@@ -63,6 +63,9 @@ impl MetricMap {
     /// The plan of a map if it is a metric map; the error names map and member.
     pub fn compile(btf: &Btf<'_>, tags: &Tags, tracer: &str, map: &RawMap) -> Result<Option<Self>, String> {
         let Some(value) = struct_at(btf, map.value) else { return Ok(None) };
+        if tags.has(value.type_id(), None, "table") {
+            return Ok(None);
+        }
         let metrics =
             metrics(btf, tags, tracer, &value).map_err(|e| format!("map {}: value {e}", map.name))?;
         if metrics.is_empty() {
@@ -138,7 +141,8 @@ pub struct RawMap {
     pub map_type: MapType,
 }
 
-fn struct_at<'b>(btf: &'b Btf<'_>, id: TypeId) -> Option<types::Struct<'b>> {
+/// The struct that a type is, through typedefs.
+pub fn struct_at<'b>(btf: &'b Btf<'_>, id: TypeId) -> Option<types::Struct<'b>> {
     types::Struct::try_from(btf.type_by_id::<BtfType<'b>>(id)?.skip_mods_and_typedefs()).ok()
 }
 

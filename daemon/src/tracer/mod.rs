@@ -1,6 +1,8 @@
 //! Tracers: BPF objects that describe themselves. File, then opened, then loaded, then attached.
 
 mod admit;
+pub mod carry;
+pub mod change;
 pub mod contract;
 pub mod engine;
 pub mod file;
@@ -12,10 +14,16 @@ pub mod load;
 pub mod log;
 pub mod metric;
 pub mod open;
+pub mod params;
 pub mod plan;
 mod reaper;
+mod sample;
+pub mod settings;
+pub mod refresh;
 mod switch;
+pub mod table;
 pub mod trial;
+pub mod users;
 pub mod view;
 
 pub use contract::Description;

@@ -4,13 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use libbpf_rs::{
     AsRawLibbpf, ObjectBuilder, OpenObject,
-    btf::{Btf, BtfType, TypeId, types},
+    btf::{Btf, TypeId, types},
 };
 use thiserror::Error;
 
-use super::contract::{Description, Param, Program, RESERVED, Tags, is_identifier, valid_name};
+use super::carry::{self, Shapes};
+use super::contract::{Description, Program, RESERVED, Tags, is_identifier, valid_name};
 use super::metric::{MetricMap, RawMap};
-use super::{ObjectFile, kind, plan::EventPlan};
+use super::params::{self, Values};
+use super::{ObjectFile, plan::EventPlan, refresh, sample, table::TablePlan};
 use crate::scope::abi;
 
 #[derive(Debug, Error)]
@@ -28,6 +30,8 @@ pub struct Opened {
     pub description: Description,
     pub events: HashMap<u32, Arc<EventPlan>>,
     pub metrics: Vec<Arc<MetricMap>>,
+    pub tables: Vec<Arc<TablePlan>>,
+    pub shapes: Shapes,
     /// Where `remora_self` is in the read-only data.
     pub self_at: usize,
 }
@@ -36,27 +40,20 @@ impl Opened {
     pub fn open(file: &ObjectFile) -> Result<Self, TracerError> {
         let refused = |why: String| TracerError { verb: "open", origin: file.origin.clone(), why };
         let object = open_object(file).map_err(refused)?;
-        let parts = {
+        let (parts, shapes) = {
             let btf = object_btf(&object).map_err(refused)?;
-            read(&object, &btf).map_err(refused)?
+            (read(&object, &btf).map_err(refused)?, carry::shapes(&object, &btf))
         };
-        let (description, events, metrics, self_at) = parts;
-        Ok(Self { file: file.clone(), object, description, events, metrics, self_at })
+        let (description, events, metrics, tables, self_at) = parts;
+        Ok(Self { file: file.clone(), object, description, events, metrics, tables, shapes, self_at })
     }
 
     /// Writes who the object is, and its parameters, into its read-only data.
-    pub fn configure(
-        &mut self,
-        bit: u32,
-        tracer: u32,
-        params: &HashMap<String, u64>,
-    ) -> Result<(), TracerError> {
+    pub fn configure(&mut self, bit: u32, tracer: u32, values: &Values) -> Result<(), TracerError> {
         let refused =
             |why: String| Err(TracerError { verb: "configure", origin: self.file.origin.clone(), why });
-        let known = &self.description.params;
-        if let Some(name) = params.keys().find(|n| !known.iter().any(|p| p.name == **n)) {
-            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            return refused(format!("no parameter {name}; it has {}", names.join(", ")));
+        if let Err(why) = params::check(&self.description.params, values) {
+            return refused(why);
         }
         let Some(mut map) = self.object.maps_mut().find(|m| is_rodata(&m.name().to_string_lossy())) else {
             return refused("no read-only data".into());
@@ -64,19 +61,12 @@ impl Opened {
         let Some(data) = map.initial_value_mut() else { return refused("no read-only data".into()) };
         let me = abi::self_bytes(bit, tracer);
         data[self.self_at..self.self_at + me.len()].copy_from_slice(&me);
-        for param in known {
-            let Some(value) = params.get(&param.name) else { continue };
-            if !(param.min..=param.max).contains(value) {
-                let why = format!("parameter {} is {value}, not {} to {}", param.name, param.min, param.max);
-                return refused(why);
-            }
-            data[param.offset..param.offset + param.size].copy_from_slice(&value.to_ne_bytes()[..param.size]);
-        }
+        params::write_fixed(&self.description.params, values, data);
         Ok(())
     }
 }
 
-type Parts = (Description, HashMap<u32, Arc<EventPlan>>, Vec<Arc<MetricMap>>, usize);
+type Parts = (Description, HashMap<u32, Arc<EventPlan>>, Vec<Arc<MetricMap>>, Vec<Arc<TablePlan>>, usize);
 
 pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
     super::log::with_log(|| {
@@ -112,10 +102,17 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
             events.insert(plan.type_id, Arc::new(plan));
         }
     }
-    let mut metrics = Vec::new();
-    for map in raw_maps(object) {
-        if let Some(plan) = MetricMap::compile(btf, &tags, &name, &map)? {
+    let (mut metrics, mut tables) = (Vec::new(), Vec::<Arc<TablePlan>>::new());
+    let maps = raw_maps(object);
+    for map in &maps {
+        if let Some(plan) = MetricMap::compile(btf, &tags, &name, map)? {
             metrics.push(Arc::new(plan));
+        }
+        if let Some(plan) = TablePlan::compile(btf, &tags, &tracer, map)? {
+            if tables.iter().any(|t| t.name == plan.name) {
+                return Err(format!("two maps are table {}", plan.name));
+            }
+            tables.push(Arc::new(plan));
         }
     }
     let mut names: Vec<&str> =
@@ -127,16 +124,17 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
     let mut description = Description {
         help: tags.text(var, None, "help").unwrap_or_default().to_owned(),
         groups: groups(tags.text(var, None, "group").unwrap_or_default()),
-        params: params(object, btf, &tags, &offsets)?,
-        programs: programs(object, btf, &tags)?,
+        params: params::read(object, btf, &tags, &rodata_bytes(object), &offsets)?,
+        programs: programs(object, btf, &tags, &maps)?,
         metrics: metrics.iter().flat_map(|m| m.describe()).collect(),
+        tables: tables.iter().map(|t| t.describe()).collect(),
         ..Description::default()
     };
     let mut sorted: Vec<&Arc<EventPlan>> = events.values().collect();
     sorted.sort_by_key(|p| p.type_id);
     description.events = sorted.into_iter().map(|p| p.describe()).collect();
     description.name = name;
-    Ok((description, events, metrics, self_at))
+    Ok((description, events, metrics, tables, self_at))
 }
 
 /// The variable that carries the tracer's own tags, and its name.
@@ -212,39 +210,12 @@ fn raw_maps(object: &OpenObject) -> Vec<RawMap> {
     all.filter(|m| !m.name.starts_with("remora_") && !m.name.contains('.')).collect()
 }
 
-fn params(
+fn programs(
     object: &OpenObject,
     btf: &Btf<'_>,
     tags: &Tags,
-    offsets: &HashMap<u32, usize>,
-) -> Result<Vec<Param>, String> {
-    let data = rodata_bytes(object);
-    let mut out = Vec::new();
-    for var in btf.type_by_kind::<types::Var<'_>>() {
-        let Some(text) = tags.text(var.type_id(), None, "param") else { continue };
-        let name = var.name().unwrap_or_default().to_string_lossy().into_owned();
-        let at = |why: &str| format!("parameter {name}: {why}");
-        let offset = *offsets.get(&u32::from(var.type_id())).ok_or_else(|| at("not const volatile"))?;
-        let ty = btf.type_by_id::<BtfType<'_>>(var.type_id()).and_then(|v| v.next_type());
-        let ty = ty.ok_or_else(|| at("has no type"))?.skip_mods_and_typedefs();
-        let size = kind::size_of(&ty).map_err(|e| at(&e))?;
-        if types::Int::try_from(ty).is_err() || !matches!(size, 1 | 2 | 4 | 8) {
-            return Err(at("is not an integer"));
-        }
-        let mut words = text.splitn(3, ' ');
-        let mut bound = || words.next()?.parse::<u64>().ok();
-        let (Some(min), Some(max)) = (bound(), bound()) else {
-            return Err(at("its tag does not begin with the least and the greatest value"));
-        };
-        let mut default = [0; 8];
-        default[..size].copy_from_slice(data.get(offset..offset + size).ok_or_else(|| at("is cut short"))?);
-        let help = words.next().unwrap_or_default().to_owned();
-        out.push(Param { help, default: u64::from_ne_bytes(default), min, max, offset, size, name });
-    }
-    Ok(out)
-}
-
-fn programs(object: &OpenObject, btf: &Btf<'_>, tags: &Tags) -> Result<Vec<Program>, String> {
+    maps: &[RawMap],
+) -> Result<Vec<Program>, String> {
     let name_of = |f: types::Func<'_>| Some((f.name()?.to_string_lossy().into_owned(), f.type_id()));
     let funcs: HashMap<_, _> = btf.type_by_kind::<types::Func<'_>>().filter_map(name_of).collect();
     let mut out = Vec::new();
@@ -262,12 +233,32 @@ fn programs(object: &OpenObject, btf: &Btf<'_>, tags: &Tags) -> Result<Vec<Progr
             }
             Some(_) => return Err(format!("program {name}: oneof needs a group and a rank")),
         };
-        out.push(Program {
-            section: prog.section().to_string_lossy().into_owned(),
-            optional: tag("optional").is_some(),
-            oneof,
-            name,
-        });
+        let section = prog.section().to_string_lossy().into_owned();
+        let sample = sample_of(&section, tag("sample")).map_err(|e| format!("program {name}: {e}"))?;
+        let refresh = tag("refresh").map(str::to_owned);
+        check_refresh(&section, refresh.as_deref(), maps).map_err(|e| format!("program {name}: {e}"))?;
+        out.push(Program { section, sample, refresh, optional: tag("optional").is_some(), oneof, name });
     }
     if out.is_empty() { Err("it has no program".into()) } else { Ok(out) }
+}
+
+/// A program that runs over a map says over which, and it is one of the tracer's own.
+fn check_refresh(section: &str, map: Option<&str>, maps: &[RawMap]) -> Result<(), String> {
+    match (section == refresh::SECTION, map) {
+        (false, None) => Ok(()),
+        (true, Some(map)) if maps.iter().any(|m| m.name == map) => Ok(()),
+        (true, Some(map)) => Err(format!("refresh: the tracer has no map {map}")),
+        (true, None) => Err("it does not say which map it refreshes: REMORA_REFRESH(map)".into()),
+        (false, Some(_)) => Err(format!("refresh is for programs in SEC(\"{}\")", refresh::SECTION)),
+    }
+}
+
+/// A program that runs by the clock says how often.
+fn sample_of(section: &str, tag: Option<&str>) -> Result<Option<u32>, String> {
+    match (section == sample::SECTION, tag) {
+        (false, None) => Ok(None),
+        (true, Some(text)) => sample::parse(text).map(Some),
+        (true, None) => Err("it does not say how often it runs: REMORA_SAMPLE(hertz)".into()),
+        (false, Some(_)) => Err(format!("sample is for programs in SEC(\"{}\")", sample::SECTION)),
+    }
 }

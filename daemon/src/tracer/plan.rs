@@ -1,4 +1,5 @@
-//! The decode plan of an event type: compiled once from BTF, followed for each record without looking at BTF.
+//! The decode plan of an event type, or of a table's rows: compiled once from BTF, followed for each record without
+//! looking at BTF.
 
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ pub struct Field {
     pub kind: Kind,
     pub optional: bool,
     pub feature: bool,
+    /// It only grows.
+    pub counter: bool,
+    pub gauge: bool,
     pub help: String,
     /// Which of the record's tails, in the order of the members.
     pub tail: usize,
@@ -32,12 +36,10 @@ pub enum Op {
     Close,
 }
 
-#[derive(Debug)]
-pub struct EventPlan {
-    pub tracer: Arc<str>,
-    pub name: String,
-    pub help: String,
-    pub type_id: u32,
+/// Members at their paths: of one struct, or of several that stand one behind the other.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// Bytes before the tails.
     pub size: usize,
     pub fields: Vec<Field>,
     pub ops: Vec<Op>,
@@ -45,10 +47,19 @@ pub struct EventPlan {
     pub tails: Vec<usize>,
 }
 
+#[derive(Debug)]
+pub struct EventPlan {
+    pub tracer: Arc<str>,
+    pub name: String,
+    pub help: String,
+    pub type_id: u32,
+    pub layout: Layout,
+}
+
 /// At most this many tails in one event.
 pub const TAILS_MAX: usize = 8;
 /// `REMORA_HEAD_MAX`
-const HEAD_MAX: usize = 1024;
+pub const HEAD_MAX: usize = 1024;
 /// What every event begins with.
 const TAKEN: [&str; 3] = ["time", "event", "container"];
 
@@ -66,51 +77,51 @@ impl EventPlan {
         if !super::contract::valid_name(&name) {
             return Err(format!("struct {of}: event name {name:?} is not [a-z][a-z0-9_]*"));
         }
-        let mut plan = Self {
-            tracer: tracer.clone(),
-            help: tags.text(id, None, "help").unwrap_or_default().to_owned(),
-            type_id: id.into(),
-            size: ty.size(),
-            fields: Vec::new(),
-            ops: Vec::new(),
-            tails: Vec::new(),
-            name,
-        };
         let head = ty.get(0).and_then(|m| btf.type_by_id::<BtfType<'_>>(m.ty));
         if head.and_then(|t| t.name().map(|n| n == "remora_head")) != Some(true) {
             return Err(format!("struct {of}: the first member is not struct remora_head"));
         }
-        let prefix = plan.name.clone();
-        plan.members(btf, tags, ty, 0, &prefix, true).map_err(|e| format!("struct {of}: {e}"))?;
-        if plan.tails.len() > TAILS_MAX {
-            return Err(format!("struct {of}: more than {TAILS_MAX} tails"));
-        }
-        if plan.size > HEAD_MAX {
+        let at = |e| format!("struct {of}: {e}");
+        let mut layout = Layout::default();
+        layout.add(btf, tags, ty, &name, 1).map_err(at)?;
+        if let Some(field) = layout.fields.iter().find(|f| matches!(f.kind, Kind::Index)) {
             return Err(format!(
-                "struct {of}: {} bytes, at most {HEAD_MAX} may stand before the tails",
-                plan.size
+                "struct {of}: member at {}: an index belongs in the key of a map",
+                field.path
             ));
         }
-        plan.check(&of)?;
-        plan.ops = ops(&plan.fields).map_err(|e| format!("struct {of}: {e}"))?;
-        Ok(plan)
+        if layout.tails.len() > TAILS_MAX {
+            return Err(format!("struct {of}: more than {TAILS_MAX} tails"));
+        }
+        if layout.size > HEAD_MAX {
+            return Err(format!(
+                "struct {of}: {} bytes, at most {HEAD_MAX} may stand before the tails",
+                layout.size
+            ));
+        }
+        layout.finish().map_err(at)?;
+        let help = tags.text(id, None, "help").unwrap_or_default().to_owned();
+        Ok(Self { tracer: tracer.clone(), help, type_id: id.into(), layout, name })
     }
 
-    /// Decoding trusts offsets, and paths are written as they are.
-    fn check(&self, of: &str) -> Result<(), String> {
-        for field in &self.fields {
-            let path = &field.path;
-            if field.offset.checked_add(field.size).is_none_or(|end| end > self.size) {
-                return Err(format!("struct {of}: member at {path}: reaches beyond the struct"));
-            }
-            if !path.split('.').all(is_identifier) {
-                return Err(format!("struct {of}: member at {path:?}: no path of identifiers"));
-            }
-            let first = path.split('.').next().unwrap_or_default();
-            if TAKEN.contains(&first) {
-                return Err(format!("struct {of}: member at {path}: {first} is in every event already"));
-            }
-        }
+    pub fn describe(&self) -> EventDescription {
+        EventDescription { name: self.name.clone(), help: self.help.clone(), fields: self.layout.describe() }
+    }
+}
+
+impl Layout {
+    /// Adds the members of a struct behind what is there, but for the first `skip`.
+    pub fn add(
+        &mut self,
+        btf: &Btf<'_>,
+        tags: &Tags,
+        ty: &types::Struct<'_>,
+        prefix: &str,
+        skip: usize,
+    ) -> Result<(), String> {
+        let base = self.size;
+        self.members(btf, tags, ty, base, prefix, skip)?;
+        self.size += ty.size();
         Ok(())
     }
 
@@ -121,9 +132,9 @@ impl EventPlan {
         ty: &types::Struct<'_>,
         base: usize,
         prefix: &str,
-        top: bool,
+        skip: usize,
     ) -> Result<(), String> {
-        for (i, member) in ty.iter().enumerate().skip(usize::from(top)) {
+        for (i, member) in ty.iter().enumerate().skip(skip) {
             let name = member.name.unwrap_or_default().to_string_lossy().into_owned();
             if name.starts_with('_') {
                 continue;
@@ -142,25 +153,28 @@ impl EventPlan {
                     Some(group) => group.to_owned(),
                     None => format!("{prefix}.{name}"),
                 };
-                self.members(btf, tags, &inner, offset, &under, false).map_err(at)?;
+                self.members(btf, tags, &inner, offset, &under, 0).map_err(at)?;
                 continue;
             }
             let (kind, size) = kind::of(btf, member.ty).map_err(at)?;
             let flags = tags.has(ty.type_id(), index, "flags");
             let kind = if flags { kind.as_flags().map_err(at)? } else { kind };
-            if let Kind::Histogram(_) | Kind::Index = kind {
+            if let Kind::Histogram(_) = kind {
                 return Err(at(format!("{} belongs in a metric map", kind.name())));
             }
             if kind.is_tail() {
                 self.tails.push(offset);
             }
-            let path = tags.text(ty.type_id(), index, "attribute").map(str::to_owned);
+            let tag = |word| tags.text(ty.type_id(), index, word);
+            let meaning = tag("counter").or_else(|| tag("gauge"));
             self.fields.push(Field {
-                path: path.unwrap_or_else(|| format!("{prefix}.{name}")),
+                path: tag("attribute").map_or_else(|| format!("{prefix}.{name}"), str::to_owned),
                 tail: self.tails.len().saturating_sub(1),
-                optional: tags.has(ty.type_id(), index, "optional"),
-                feature: tags.has(ty.type_id(), index, "feature"),
-                help: tags.text(ty.type_id(), index, "help").unwrap_or_default().to_owned(),
+                optional: tag("optional").is_some(),
+                feature: tag("feature").is_some(),
+                counter: tag("counter").is_some(),
+                gauge: tag("gauge").is_some(),
+                help: tag("help").or(meaning).unwrap_or_default().to_owned(),
                 offset,
                 size,
                 kind,
@@ -169,19 +183,35 @@ impl EventPlan {
         Ok(())
     }
 
-    pub fn describe(&self) -> EventDescription {
+    /// Checks what was added, and works out the nesting. Decoding trusts offsets, and paths are written as they are.
+    pub fn finish(&mut self) -> Result<(), String> {
+        for field in &self.fields {
+            let path = &field.path;
+            if field.offset.checked_add(field.size).is_none_or(|end| end > self.size) {
+                return Err(format!("member at {path}: reaches beyond the struct"));
+            }
+            if !path.split('.').all(is_identifier) {
+                return Err(format!("member at {path:?}: no path of identifiers"));
+            }
+            let first = path.split('.').next().unwrap_or_default();
+            if TAKEN.contains(&first) {
+                return Err(format!("member at {path}: {first} is in every event already"));
+            }
+        }
+        self.ops = ops(&self.fields)?;
+        Ok(())
+    }
+
+    pub fn describe(&self) -> Vec<FieldDescription> {
         let field = |f: &Field| FieldDescription {
             name: f.path.clone(),
             kind: f.kind.name(),
             help: f.help.clone(),
             optional: f.optional || f.kind == Kind::Errno,
             feature: f.feature,
+            counter: f.counter,
         };
-        EventDescription {
-            name: self.name.clone(),
-            help: self.help.clone(),
-            fields: self.fields.iter().map(field).collect(),
-        }
+        self.fields.iter().map(field).collect()
     }
 }
 

@@ -2,7 +2,6 @@
 //! trust what they parse, and a damaged file must not end the daemon or hold it up.
 
 use std::{
-    collections::HashMap,
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Command, ExitStatus, Stdio},
@@ -10,8 +9,10 @@ use std::{
 
 use nix::sys::resource::{Resource, setrlimit};
 
+use super::carry::Carry;
 use super::load::{Instance, Loaded};
 use super::open::TracerError;
+use super::params::Values;
 use super::{ObjectFile, Opened};
 use crate::scope::Scope;
 
@@ -60,13 +61,13 @@ fn run(bytes: &[u8]) -> io::Result<ExitStatus> {
 pub fn child() -> io::Result<()> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes)?;
-    let file = ObjectFile { origin: COMMAND.into(), bytes: bytes.into(), builtin: false };
+    let file = ObjectFile { origin: COMMAND.into(), bytes: bytes.into(), builtin: false, replaces: false };
     if Opened::open(&file).is_err() {
         return Ok(());
     }
     if let Ok(scope) = Scope::open(16, 64, 64 << 10, None) {
-        let instance = Instance { bit: 0, number: 1, params: HashMap::new() };
-        let _ = Loaded::load(&file, &scope.shared, instance, None);
+        let instance = Instance { bit: 0, number: 1, params: Values::new() };
+        let _ = Loaded::load(&file, &scope.shared, instance, &Carry::default());
     }
     Ok(())
 }
