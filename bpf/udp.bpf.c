@@ -32,15 +32,15 @@ struct ends {
 		REMORA_FEATURE;
 	remora_be16 local_port REMORA_HELP("own port") REMORA_ATTRIBUTE("network.local.port");
 	remora_be16 peer_port REMORA_HELP("peer's port") REMORA_ATTRIBUTE("network.peer.port") REMORA_FEATURE;
-	enum udp_direction direction REMORA_HELP("who sent the first datagram: the container if outgoing")
-		REMORA_FEATURE;
+	__u8 _pad[4];
 } __attribute__((aligned(8)));
 
 struct flow_event {
 	struct remora_head head;
 	struct remora_process process; /* the sender; unknown if incoming */
-	struct ends flow;
-	remora_bytes size REMORA_HELP("bytes of payload of the first datagram");
+	struct ends ends;
+	enum udp_direction direction REMORA_HELP("who sent it: the container if outgoing") REMORA_FEATURE;
+	__u8 _pad[4];
 } REMORA_EVENT("flow", "the first datagram of a flow, or of one forgotten since; the process is known if outgoing");
 
 struct udp_metrics {
@@ -69,14 +69,16 @@ struct row_key {
 	__u32 _place;
 };
 struct udp_row {
-	struct ends flow;
+	struct ends ends;
+	enum udp_direction direction REMORA_HELP("who sent the first datagram: the container if outgoing");
+	__u32 others REMORA_HELP("in the one row without addresses: how many forgotten flows it adds up")
+		REMORA_OPTIONAL;
 	__u64 sent_datagrams REMORA_COUNTER("datagrams sent");
 	__u64 received_datagrams REMORA_COUNTER("datagrams received");
 	remora_bytes sent REMORA_COUNTER("bytes of payload sent");
 	remora_bytes received REMORA_COUNTER("bytes of payload received");
 	remora_ktime first REMORA_HELP("time of the first datagram");
 	remora_ktime last REMORA_HELP("time of the last datagram");
-	__u64 others REMORA_COUNTER("flows forgotten, which this row adds up") REMORA_OPTIONAL;
 } REMORA_TABLE("udp_flows", "UDP flows, those silent for longest forgotten first");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -89,7 +91,7 @@ struct {
 REMORA_TRACER(udp, "security", "UDP datagrams by container and flow, drops and errors");
 
 struct datagram {
-	struct ends flow;
+	struct ends ends;
 	__u32 at;		/* of its header */
 	__u32 bytes;		/* of payload */
 	__u64 count;		/* more than one in a packet that is yet to be cut, or was joined */
@@ -128,8 +130,8 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, struct datagram *d,
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.protocol != IPPROTO_UDP)
 		return false;
 	d->at = (ip.version_length & 15) * 4;
-	fill_mapped(&d->flow.local_address, egress ? ip.from : ip.to);
-	fill_mapped(&d->flow.peer_address, egress ? ip.to : ip.from);
+	fill_mapped(&d->ends.local_address, egress ? ip.from : ip.to);
+	fill_mapped(&d->ends.peer_address, egress ? ip.to : ip.from);
 	return !(ip.fragment & bpf_htons(0x1fff)); /* raw sockets send those */
 }
 
@@ -168,8 +170,8 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, struct datagram *d,
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
 		return false;
 	d->at = over_extensions(skb, ip.next);
-	__builtin_memcpy(&d->flow.local_address, egress ? ip.from : ip.to, 16);
-	__builtin_memcpy(&d->flow.peer_address, egress ? ip.to : ip.from, 16);
+	__builtin_memcpy(&d->ends.local_address, egress ? ip.from : ip.to, 16);
+	__builtin_memcpy(&d->ends.peer_address, egress ? ip.to : ip.from, 16);
 	return d->at;
 }
 
@@ -181,8 +183,8 @@ static __always_inline bool read_datagram(struct __sk_buff *skb, struct datagram
 		return false;
 	if (bpf_skb_load_bytes(skb, d->at, ports, sizeof(ports)) || skb->len < d->at + HEADER)
 		return false;
-	d->flow.local_port = ports[!egress];
-	d->flow.peer_port = ports[egress];
+	d->ends.local_port = ports[!egress];
+	d->ends.peer_port = ports[egress];
 	d->bytes = skb->len - d->at - HEADER;
 	d->count = skb->gso_segs > 1 ? skb->gso_segs : 1;
 	return true;
@@ -271,17 +273,129 @@ static __always_inline void forget(struct remora_container *c, struct row_key *k
 	row->last = had.last;
 }
 
-static __always_inline void report(struct remora_container *c, struct datagram *d, bool egress)
+/* Sending is the process's own doing, but for what the kernel sends through a socket of its own. */
+static __always_inline void report(struct remora_container *c, const struct ends *ends, bool egress)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct flow_event *e = remora_reserve(c, struct flow_event);
 
 	if (!e)
 		return;
-	/* Sending is the process's own doing, but for what the kernel sends through a socket of its own. */
 	if (egress && remora_find(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id)) == c)
 		remora_fill_process_of(&e->process, task);
-	e->flow = d->flow;
-	e->size = d->count > 1 && skb_size(d) ? skb_size(d) : d->bytes;
+	e->ends = *ends;
+	e->direction = egress ? outgoing : incoming;
 	remora_submit(e);
+}
+
+/* The first datagram, unless another processor has just made this row. */
+static __always_inline struct udp_row *begin(struct remora_container *c, struct row_key *key, struct datagram *d,
+					     bool egress)
+{
+	struct udp_metrics *m = metrics_of(c);
+	struct udp_row fresh = {}, *row;
+
+	fresh.ends = d->ends;
+	fresh.direction = egress ? outgoing : incoming;
+	fresh.first = bpf_ktime_get_boot_ns();
+	if (!bpf_map_update_elem(&udp_flows, key, &fresh, BPF_NOEXIST)) {
+		if (m)
+			remora_add(&m->flows, 1);
+		report(c, &d->ends, egress);
+	}
+	row = bpf_map_lookup_elem(&udp_flows, key);
+	if (row && is_same(&row->ends, &d->ends))
+		return row;
+	remora_lost(c);
+	return others_of(c);
+}
+
+static __always_inline struct udp_row *row_of(struct remora_container *c, struct datagram *d, bool egress)
+{
+	struct row_key key = { .container = c->index };
+	__u32 set = (hash(&d->ends) >> 56) * WAYS, place = OTHERS, i;
+	__u64 oldest = ~0ULL;
+	struct udp_row *row;
+
+	for (i = 0; i < WAYS; i++) {
+		key._place = set + i;
+		row = bpf_map_lookup_elem(&udp_flows, &key);
+		if (row && is_same(&row->ends, &d->ends))
+			return row;
+		if (oldest && (!row || row->last < oldest)) {
+			oldest = row ? row->last : 0;
+			place = key._place;
+		}
+	}
+	key._place = place;
+	if (oldest)
+		forget(c, &key);
+	return begin(c, &key, d, egress);
+}
+
+static __always_inline int passed(struct __sk_buff *skb, const bool egress)
+{
+	struct remora_container *c;
+	struct datagram d = {};
+	struct udp_metrics *m;
+	struct udp_row *row;
+
+	if (!may_be_udp(skb))
+		return 1;
+	c = remora_container_of_skb(skb);
+	if (!c || !read_datagram(skb, &d, egress) || (!egress && is_copy(skb)))
+		return 1;
+	m = metrics_of(c);
+	if (m) {
+		remora_add(egress ? &m->sent_datagrams : &m->received_datagrams, d.count);
+		remora_add(egress ? &m->sent : &m->received, d.bytes);
+	}
+	row = row_of(c, &d, egress);
+	if (row)
+		add(row, &d, egress);
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int sent(struct __sk_buff *skb)
+{
+	return passed(skb, true);
+}
+
+SEC("cgroup_skb/ingress")
+int received(struct __sk_buff *skb)
+{
+	return passed(skb, false);
+}
+
+/* ---- What did not arrive ---- */
+/*
+ * IPv6 has it since 8139dccd464a ("udp6: add a missing call into udp_fail_queue_rcv_skb tracepoint", v6.5); a third
+ * argument came with e9669a00bba7 ("net: udp: add IP/port data to the tracepoint ...", v6.10).
+ */
+SEC("tp_btf/udp_fail_queue_rcv_skb")
+int BPF_PROG(dropped, int error, const struct sock *sk)
+{
+	struct remora_container *c = remora_container_of_sock(sk);
+	struct udp_metrics *m = c ? metrics_of(c) : NULL;
+
+	if (m)
+		remora_add(&m->dropped, 1);
+	return 0;
+}
+
+/* Came with e6a3e4434000 ("net: sock: add trace for socket errors", v5.14). */
+SEC("tp_btf/inet_sk_error_report") REMORA_OPTIONAL
+int BPF_PROG(failed, const struct sock *sk)
+{
+	struct remora_container *c;
+	struct udp_metrics *m;
+
+	if (sk->sk_protocol != IPPROTO_UDP || !sk->sk_err)
+		return 0;
+	c = remora_container_of_sock(sk);
+	m = c ? metrics_of(c) : NULL;
+	if (m)
+		remora_add(&m->errors, 1);
+	return 0;
 }

@@ -254,8 +254,12 @@ struct sock_common {
 	int skc_bound_dev_if;
 	unsigned long skc_flags;
 };
+typedef struct {
+	int owned;
+} socket_lock_t;
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	struct sock_cgroup_data sk_cgrp_data;
 	int sk_err;
 	int sk_err_soft;
@@ -278,6 +282,8 @@ struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_acked;
 	u64 bytes_retrans;
+	u32 rcv_nxt;
+	u32 snd_nxt;
 	u32 srtt_us;
 	u32 total_retrans;
 	u32 segs_out;

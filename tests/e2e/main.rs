@@ -8,6 +8,7 @@ mod first_exec;
 mod flood;
 mod holes;
 mod hostile;
+mod hot;
 mod scope;
 mod tables;
 mod tracers;

@@ -51,6 +51,12 @@ impl Bundle {
         bundle
     }
 
+    /// Puts the binary of acts into the container, as `/bin/act`.
+    pub fn with_act(self) -> Self {
+        put_program(&act(), &self.rootfs(), "bin/act");
+        self
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -118,6 +124,35 @@ pub fn runtime() -> &'static str {
     match std::env::var("REMORA_RUNTIME_UNDER_TEST").as_deref() {
         Ok("crun") => "crun",
         _ => "runc",
+    }
+}
+
+/// The binary of `tests/act`: beside the binaries under test, where it was carried there, else as just built.
+fn act() -> PathBuf {
+    let carried = build_dir().join("act");
+    if carried.exists() {
+        return carried;
+    }
+    let tests = std::env::current_exe().expect("our own path");
+    tests
+        .ancestors()
+        .map(|dir| dir.join("act"))
+        .find(|p| p.is_file())
+        .expect("no act: build the tests' binaries")
+}
+
+/// Puts a program into a root, with the libraries it needs if it is not static.
+pub fn put_program(program: &Path, root: &Path, name: &str) {
+    let to = root.join(name);
+    fs::create_dir_all(to.parent().expect("a folder")).expect("failed to make a folder");
+    // By a process of its own, as busybox below.
+    run(Command::new("cp").arg("-L").arg(program).arg(&to));
+    let listed = output(Command::new("ldd").arg(program));
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        let to = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().expect("a folder")).expect("failed to make a folder");
+        run(Command::new("cp").arg("-L").arg(library).arg(to));
     }
 }
 

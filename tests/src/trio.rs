@@ -37,10 +37,11 @@ impl Trio {
         let this = Bundle::with(&bed, THIS, &["/bin/sh", "-c", &waiting], |config| {
             config["annotations"]["io.remora.trace"] = tracer.into();
             change(config);
-        });
+        })
+        .with_act();
         let mut child = this.start();
         wait_for("the container to run", || this.pid());
-        let other = Bundle::with(&bed, "other", &["/bin/sh", "-c", script], &change).run();
+        let other = Bundle::with(&bed, "other", &["/bin/sh", "-c", script], &change).with_act().run();
         let mut none = Command::new("chroot");
         none.arg(this.rootfs()).args(["/bin/sh", "-c", script]).stdin(Stdio::null());
         let none = run(&mut none);

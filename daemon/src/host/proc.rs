@@ -10,6 +10,11 @@ pub fn start_time(pid: u32) -> io::Result<u64> {
     stat_field(&read(pid, "stat")?, 22).ok_or_else(|| malformed(pid, "stat"))
 }
 
+/// Where the stack of the program that it runs begins: another place after each exec.
+pub fn stack_start(pid: u32) -> io::Result<u64> {
+    stat_field(&read(pid, "stat")?, 28).ok_or_else(|| malformed(pid, "stat"))
+}
+
 /// Whether the process was forked and has not executed a program since: before a container's first exec its
 /// init is still the runtime. False if the process is gone.
 pub fn has_not_executed(pid: u32) -> bool {

@@ -168,7 +168,7 @@ impl Registry {
     }
 
     fn switch_on(&mut self, index: u32, name: &str, values: Values) -> Result<Value, ChangeError> {
-        self.engine.check_own(name, &values)?;
+        let values = self.engine.fit_own(name, &values)?;
         if self.engine.bit(name, index) == 0 {
             self.give(index, name, values)?;
         } else if !values.is_empty() {

@@ -11,7 +11,7 @@ use crate::decode::{text::printable, value::rfc3339};
 use crate::host::{cgroup, proc};
 use crate::oci::{Identity, OptIn};
 use crate::scope::ScopeError;
-use crate::tracer::params::Values;
+use crate::tracer::params::{ParamValue, Values};
 
 type Refusal = String;
 
@@ -98,9 +98,10 @@ impl Registry {
     fn own_params(&self, opt_in: &OptIn, ledger: &mut Ledger) -> BTreeMap<String, Values> {
         let mut all: BTreeMap<String, Values> = BTreeMap::new();
         for (tracer, name, value) in &opt_in.params {
-            match self.engine.check_params(tracer, &[(name.clone(), value.clone())]) {
+            let value = Values::from([(name.clone(), ParamValue::Text(value.clone()))]);
+            match self.engine.fit_own(tracer, &value) {
                 Ok(values) => all.entry(tracer.clone()).or_default().extend(values),
-                Err(why) => ledger.note(printable(&why)),
+                Err(why) => ledger.note(printable(&why.to_string())),
             }
         }
         all

@@ -133,7 +133,7 @@ impl Engine {
     pub(super) fn exchange(&mut self, name: &str, file: ObjectFile) -> Result<Placed, ChangeError> {
         let description = Opened::open(&file).map_err(|e| ChangeError::Refused(e.to_string()))?.description;
         let set = self.settings.params(name);
-        params::check(&description.params, &set)
+        let set = params::fit(&description.params, &set)
             .map_err(|e| ChangeError::Refused(format!("{}: as configured, {e}", file.origin)))?;
         let Some(old) = self.tracers[name].loaded.as_ref() else {
             let tracer = self.tracers.get_mut(name).expect("looked up above");
@@ -227,7 +227,7 @@ impl Engine {
     pub fn set_params(&mut self, name: &str, values: Values) -> Result<(), ChangeError> {
         self.known(name)?;
         let tracer = &self.tracers[name];
-        params::check(&tracer.description.params, &values)
+        let values = params::fit(&tracer.description.params, &values)
             .map_err(|e| ChangeError::Refused(format!("tracer {name}: {e}")))?;
         let anew = !params::fixed(&tracer.description.params, &values).is_empty();
         let before = self.settings.changed_params(name);
@@ -258,7 +258,7 @@ impl Engine {
     pub fn set_own_params(&mut self, name: &str, index: u32, values: Values) -> Result<Values, ChangeError> {
         self.known(name)?;
         let set = self.settings.params(name);
-        self.check_own(name, &values)?;
+        let values = self.fit_own(name, &values)?;
         let tracer = self.tracers.get_mut(name).expect("known");
         let (Some(loaded), Some(user)) = (&tracer.loaded, tracer.users.get_mut(&index)) else {
             return Err(ChangeError::Conflict(format!("the container does not have tracer {name}")));
@@ -270,14 +270,15 @@ impl Engine {
         Ok(all)
     }
 
-    /// Whether a container may have these for itself.
-    pub fn check_own(&self, name: &str, values: &Values) -> Result<(), ChangeError> {
+    /// What a container may have for itself of these.
+    pub fn fit_own(&self, name: &str, values: &Values) -> Result<Values, ChangeError> {
+        self.known(name)?;
         let known = &self.tracers[name].description.params;
         let refused = |e: String| ChangeError::Refused(format!("tracer {name}: {e}"));
-        params::check(known, values).map_err(refused)?;
-        match params::fixed(known, values).keys().next() {
+        let values = params::fit(known, values).map_err(refused)?;
+        match params::fixed(known, &values).keys().next() {
             Some(param) => Err(refused(format!("parameter {param} cannot be set for one container"))),
-            None => Ok(()),
+            None => Ok(values),
         }
     }
 

@@ -110,6 +110,8 @@ pub struct TableDescription {
     pub help: String,
     /// Its rows say who talks to whom.
     pub flow: bool,
+    /// Its rows have stacks.
+    pub stacks: bool,
     pub fields: Vec<FieldDescription>,
 }
 

@@ -16,7 +16,7 @@ use super::log::with_log;
 use super::metric::MetricMap;
 use super::open::{Opened, TracerError};
 use super::params::{self, Values};
-use super::{ObjectFile, contract::Description, plan::EventPlan, refresh::Refresh, table::TablePlan};
+use super::{ObjectFile, contract::Description, plan::EventPlan, refresh::Refresh, stack, table::TablePlan};
 use crate::scope::abi::Stats;
 use crate::scope::mapped::Mapped;
 use crate::scope::{SharedMaps, map_id};
@@ -64,6 +64,8 @@ pub struct Source {
 pub struct Table {
     pub plan: Arc<TablePlan>,
     pub map: Arc<MapHandle>,
+    /// Where the addresses of its stacks are, if it has any.
+    pub stacks: Option<Arc<MapHandle>>,
 }
 
 impl Loaded {
@@ -171,7 +173,11 @@ impl Loaded {
             metrics.push(Source { plan: plan.clone(), map: handle(&plan.map)? });
         }
         for plan in &opened.tables {
-            tables.push(Table { plan: plan.clone(), map: handle(&plan.map)? });
+            let stacks = plan.stacks.as_ref().map(|_| handle(stack::MAP)).transpose()?;
+            if stacks.as_ref().is_some_and(|m| m.map_type() != MapType::StackTrace) {
+                return Err(fail(format!("map {} is not made by REMORA_STACKS()", stack::MAP)));
+            }
+            tables.push(Table { plan: plan.clone(), map: handle(&plan.map)?, stacks });
         }
         let mut refreshes = Vec::new();
         for program in opened.description.programs.iter().filter(|p| names.contains(&p.name)) {

@@ -217,6 +217,9 @@ fn key(btf: &Btf<'_>, id: TypeId) -> Result<(usize, Vec<Label>), String> {
         let (kind, size) = kind::of(btf, member.ty).map_err(at)?;
         match kind {
             Kind::Index => index_at = Some(offset),
+            kind if kind.is_of_stacks() => {
+                return Err(at(format!("a {} cannot be a label", kind.name())));
+            }
             Kind::Histogram(_) | Kind::Text | Kind::Args | Kind::Path => {
                 return Err(at(format!("a {} cannot be a label", kind.name())));
             }

@@ -18,6 +18,7 @@ pub mod params;
 pub mod plan;
 mod reaper;
 mod sample;
+pub mod stack;
 pub mod settings;
 pub mod refresh;
 mod switch;

@@ -52,16 +52,17 @@ impl Opened {
     pub fn configure(&mut self, bit: u32, tracer: u32, values: &Values) -> Result<(), TracerError> {
         let refused =
             |why: String| Err(TracerError { verb: "configure", origin: self.file.origin.clone(), why });
-        if let Err(why) = params::check(&self.description.params, values) {
-            return refused(why);
-        }
+        let values = match params::fit(&self.description.params, values) {
+            Ok(values) => values,
+            Err(why) => return refused(why),
+        };
         let Some(mut map) = self.object.maps_mut().find(|m| is_rodata(&m.name().to_string_lossy())) else {
             return refused("no read-only data".into());
         };
         let Some(data) = map.initial_value_mut() else { return refused("no read-only data".into()) };
         let me = abi::self_bytes(bit, tracer);
         data[self.self_at..self.self_at + me.len()].copy_from_slice(&me);
-        params::write_fixed(&self.description.params, values, data);
+        params::write_fixed(&self.description.params, &values, data);
         Ok(())
     }
 }

@@ -97,9 +97,22 @@ impl Param {
     }
 }
 
-/// Whether all of these can be set; the error names the first that cannot.
-pub fn check(known: &[Param], values: &Values) -> Result<(), String> {
-    values.iter().try_for_each(|(name, value)| find(known, name)?.admit(value))
+/// The values as their parameters have them, a number in quotes being one too; the error names the first that
+/// cannot be set.
+pub fn fit(known: &[Param], values: &Values) -> Result<Values, String> {
+    let one = |(name, value): (&String, &ParamValue)| {
+        let param = find(known, name)?;
+        let value = match (value, &param.default) {
+            (ParamValue::Text(text), _) => param.parse(text)?,
+            (ParamValue::Number(n), ParamValue::Text(_)) => param.parse(&n.to_string())?,
+            (number, _) => {
+                param.admit(number)?;
+                number.clone()
+            }
+        };
+        Ok((name.clone(), value))
+    };
+    values.iter().map(one).collect()
 }
 
 /// The parameter of this name.

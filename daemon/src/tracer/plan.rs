@@ -90,6 +90,10 @@ impl EventPlan {
                 field.path
             ));
         }
+        if let Some(field) = layout.fields.iter().find(|f| f.kind.is_of_stacks()) {
+            let what = field.kind.name();
+            return Err(format!("struct {of}: member at {}: a {what} belongs in a table's key", field.path));
+        }
         if layout.tails.len() > TAILS_MAX {
             return Err(format!("struct {of}: more than {TAILS_MAX} tails"));
         }

@@ -12,6 +12,7 @@ use super::contract::{TableDescription, Tags, valid_name};
 use super::kind::Kind;
 use super::metric::{RawMap, struct_at};
 use super::plan::{Field, HEAD_MAX, Layout};
+use super::stack::StackPlan;
 
 #[derive(Debug)]
 pub struct TablePlan {
@@ -24,6 +25,7 @@ pub struct TablePlan {
     pub key_size: usize,
     /// Where in the key the container's index is.
     pub index_at: usize,
+    pub stacks: Option<StackPlan>,
     /// Of the key's bytes with the value's behind them.
     pub layout: Layout,
 }
@@ -54,6 +56,7 @@ impl TablePlan {
         layout.add(btf, tags, &key, name, 0).map_err(|e| at(format!("key {e}")))?;
         let index_at = take_index(&mut layout.fields).ok_or_else(no_index)?;
         layout.add(btf, tags, &value, name, 0).map_err(|e| at(format!("value {e}")))?;
+        let stacks = StackPlan::take(&mut layout.fields, map.key_size).map_err(at)?;
         check(&layout, &map.map_type, map.key_size).map_err(at)?;
         layout.finish().map_err(at)?;
         Ok(Some(Self {
@@ -64,6 +67,7 @@ impl TablePlan {
             map: map.name.clone(),
             key_size: map.key_size,
             index_at,
+            stacks,
             layout,
         }))
     }
@@ -73,6 +77,7 @@ impl TablePlan {
             name: self.name.clone(),
             help: self.help.clone(),
             flow: self.flow,
+            stacks: self.stacks.is_some(),
             fields: self.layout.describe(),
         }
     }
@@ -163,6 +168,7 @@ mod tests {
             map: "m".into(),
             key_size: 4,
             index_at: 0,
+            stacks: None,
             layout: Layout { size: 32, fields, ..Layout::default() },
         }
     }

@@ -1,7 +1,6 @@
 //! Who uses a tracer: attached with the first container, detached a while after the last.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -9,7 +8,7 @@ use std::{
 use super::engine::Engine;
 use super::links::{Attach, Held};
 use super::load::Loaded;
-use super::params::{self, ParamValue, Values};
+use super::params::Values;
 
 /// Where a container is: in the maps, and among the cgroups.
 #[derive(Debug, Clone)]
@@ -86,20 +85,6 @@ impl Engine {
     pub fn bit(&self, name: &str, index: u32) -> u64 {
         let tracer = self.tracers.get(name).filter(|t| t.users.contains_key(&index));
         tracer.and_then(|t| t.loaded.as_ref()).map_or(0, |l| 1 << l.instance.bit)
-    }
-
-    /// What a container set of a tracer's parameters.
-    pub fn check_params(&self, name: &str, values: &[(String, String)]) -> Result<Values, String> {
-        let Some(description) = self.description(name) else { return Err(format!("no tracer {name}")) };
-        let one = |(param, text): &(String, String)| -> Result<(String, ParamValue), String> {
-            let known = params::find(&description.params, param)?;
-            if !known.per_container {
-                return Err(format!("parameter {param} cannot be set for one container"));
-            }
-            Ok((param.clone(), known.parse(text)?))
-        };
-        let all = values.iter().map(one).collect::<Result<BTreeMap<_, _>, _>>();
-        all.map_err(|e| format!("tracer {name}: {e}"))
     }
 
     /// Detaches at once what nobody uses.

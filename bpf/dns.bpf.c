@@ -1,0 +1,1123 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * DNS questions asked and answered, over UDP and TCP: messages are read from the packets of the container's own
+ * sockets. Positions in a message and in the text made of it are kept in memory, where the verifier knows nothing
+ * of them: each step of a loop looks alike, and is looked at once.
+ */
+#include "remora.bpf.h"
+#include <bpf/bpf_endian.h>
+
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define UDP_HEADER 8
+#define EXTENSIONS 4		/* IPv6 extension headers walked over */
+#define LABEL_MAX 63
+#define NAME_MAX 255		/* bytes of a name in a message */
+#define POINTER 0xc0
+#define MESSAGE_MAX 2048	/* bytes looked at of a message; powers of two, as the next three */
+#define NAME_TEXT 1024		/* each of 255 bytes as \DDD, and 4 to spare */
+#define ADDRESSES_TEXT 1024
+#define TARGETS_TEXT 2048
+#define ADDRESSES 16
+#define TARGETS 8
+#define RECORD_STEPS 64		/* records, and labels of names before them, that are walked over */
+#define TARGET_STEPS 384	/* bytes, labels and pointers of all targets together */
+#define PLACES 256		/* questions a container may have open, power of two */
+#define PENDING 16384
+#define SECOND 1000000000ULL
+
+struct dns_params {
+	__u32 port REMORA_OWN_PARAM("53", "1", "65535", "port at which servers answer");
+	__u32 timeout REMORA_OWN_PARAM("10", "1", "600", "seconds after which a query counts as unanswered");
+	__u32 queries REMORA_OWN_PARAM("0", "0", "1", "1: an event for each query, too");
+	__u32 _pad;
+};
+REMORA_PARAMS(struct dns_params);
+
+enum dns_direction {
+	outgoing,		/* the container asks */
+	incoming,		/* the container is asked */
+};
+
+enum dns_transport {
+	tcp = IPPROTO_TCP,
+	udp = IPPROTO_UDP,
+};
+
+enum dns_type {			/* as registered with IANA, of those in use */
+	A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, HINFO = 13, MX = 15, TXT = 16, AAAA = 28, LOC = 29, SRV = 33,
+	NAPTR = 35, DNAME = 39, DS = 43, SSHFP = 44, RRSIG = 46, NSEC = 47, DNSKEY = 48, TLSA = 52, CDS = 59,
+	SVCB = 64, HTTPS = 65, SPF = 99, IXFR = 251, AXFR = 252, ANY = 255, URI = 256, CAA = 257,
+	OTHER = 65536,		/* of a metric: any but these */
+};
+
+enum dns_class {
+	IN = 1, CH = 3, HS = 4, NONE = 254,
+};
+
+enum dns_opcode {
+	QUERY, IQUERY, STATUS, NOTIFY = 4, UPDATE, DSO,
+};
+
+enum dns_rcode {
+	NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, YXRRSET, NXRRSET, NOTAUTH, NOTZONE, DSOTYPENI,
+};
+
+enum dns_flags {
+	AA = 0x400, TC = 0x200, RD = 0x100, RA = 0x80, AD = 0x20, CD = 0x10,
+};
+
+#define DNS_RESPONSE 0x8000
+#define DNS_FLAGS (AA | TC | RD | RA | AD | CD)
+
+enum ipv6_extension {		/* ABI */
+	hop_by_hop = 0,
+	routing = 43,
+	fragment = 44,
+	authentication = 51,
+	destination = 60,
+};
+
+struct ends {
+	remora_ipv6 local_address REMORA_HELP("own address") REMORA_ATTRIBUTE("network.local.address");
+	remora_ipv6 peer_address REMORA_HELP("peer's address: the server's if outgoing")
+		REMORA_ATTRIBUTE("network.peer.address") REMORA_FEATURE;
+	remora_be16 local_port REMORA_HELP("own port") REMORA_ATTRIBUTE("network.local.port");
+	remora_be16 peer_port REMORA_HELP("peer's port") REMORA_ATTRIBUTE("network.peer.port");
+	enum dns_transport transport REMORA_HELP("what carries it") REMORA_ATTRIBUTE("network.transport");
+} __attribute__((aligned(8)));
+
+struct question {
+	enum dns_type type REMORA_HELP("type of record asked for") REMORA_ATTRIBUTE("dns.question.type")
+		REMORA_FEATURE;
+	enum dns_class class REMORA_HELP("class of record asked for") REMORA_ATTRIBUTE("dns.question.class");
+	enum dns_opcode opcode REMORA_HELP("kind of query, if none for records") REMORA_ATTRIBUTE("dns.opcode")
+		REMORA_OPTIONAL;
+	__u32 id REMORA_HELP("number that query and answer share") REMORA_ATTRIBUTE("dns.id");
+};
+
+#define NAME_HELP "name asked for, as written; a dot or backslash in a label has a backslash before it, bytes that " \
+	"are not printable are \\DDD; . is the root"
+
+struct query_event {
+	struct remora_head head;
+	struct remora_process process; /* the asking one; unknown if incoming */
+	remora_text name REMORA_HELP(NAME_HELP) REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
+	struct question question;
+	struct ends ends;
+	enum dns_direction direction REMORA_HELP("outgoing: the container asks; incoming: it is asked") REMORA_FEATURE;
+	enum dns_flags flags REMORA_HELP("flags of the message") REMORA_FLAGS;
+	__u32 attempts REMORA_HELP("how often it was sent by now");
+	__u32 size REMORA_HELP("bytes of the message");
+	__u8 _pad[4];
+} REMORA_EVENT("query", "a question was asked; only with the parameter queries");
+
+struct answer_event {
+	struct remora_head head;
+	struct remora_process process; /* outgoing: asked; incoming: answered */
+	remora_text name REMORA_HELP(NAME_HELP) REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
+	struct question question;
+	remora_args answers REMORA_HELP("addresses in the answer, the first 16") REMORA_ATTRIBUTE("dns.answers");
+	remora_args targets REMORA_HELP("names that the answer's CNAME and PTR records lead to, the first 8")
+		REMORA_ATTRIBUTE("dns.targets");
+	struct ends ends;
+	enum dns_direction direction REMORA_HELP("outgoing: the container asked; incoming: it answered")
+		REMORA_FEATURE;
+	enum dns_rcode rcode REMORA_HELP("what came of it") REMORA_FEATURE;
+	enum dns_flags flags REMORA_HELP("flags of the message; TC: it was cut, to be asked over TCP") REMORA_FLAGS;
+	__u32 records REMORA_HELP("records in the answer, as it says itself");
+	__u32 size REMORA_HELP("bytes of the message");
+	__u32 attempts REMORA_HELP("how often it was asked; left out if no question was seen") REMORA_OPTIONAL;
+	remora_ns latency REMORA_HELP("time since it was first asked; left out if no question was seen") REMORA_OPTIONAL;
+} REMORA_EVENT("answer", "a question was answered");
+
+struct unanswered_event {
+	struct remora_head head;
+	struct remora_process process; /* the asking one; unknown if incoming */
+	struct question question;
+	struct ends ends;
+	enum dns_direction direction REMORA_HELP("outgoing: the container asked; incoming: it did not answer")
+		REMORA_FEATURE;
+	__u32 attempts REMORA_HELP("how often it was asked");
+	remora_ktime asked REMORA_HELP("when it was first asked");
+	char name[256] REMORA_HELP(NAME_HELP) REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
+} REMORA_EVENT("unanswered", "a question got no answer in time; found out when metrics are read or its place is needed");
+
+/* ---- Metrics ---- */
+struct query_key {
+	remora_index container;
+	enum dns_direction direction;
+	enum dns_type type;
+};
+struct query_metrics {
+	__u64 queries REMORA_COUNTER("questions asked, each time they were sent");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct query_key);
+	__type(value, struct query_metrics);
+} dns_queries SEC(".maps");
+
+struct response_key {
+	remora_index container;
+	enum dns_direction direction;
+	enum dns_rcode rcode;
+};
+struct response_metrics {
+	__u64 responses REMORA_COUNTER("answers, by what came of it");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct response_key);
+	__type(value, struct response_metrics);
+} dns_responses SEC(".maps");
+
+struct dns_key {
+	remora_index container;
+	enum dns_direction direction;
+};
+struct dns_metrics {
+	__u64 unmatched REMORA_COUNTER("answers to questions that were not seen, or answered before");
+	__u64 unanswered REMORA_COUNTER("questions without an answer in time");
+	__u64 malformed REMORA_COUNTER("datagrams at the port that are no DNS messages");
+	__u64 unparsed REMORA_COUNTER("parts of TCP streams at the port that were not looked at: what begins within "
+				      "a message, or follows the first one of a segment");
+	remora_histogram_ns latency REMORA_HISTOGRAM("time from the first question to its answer");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * REMORA_CONTAINERS);
+	__type(key, struct dns_key);
+	__type(value, struct dns_metrics);
+} dns_metrics SEC(".maps");
+
+/*
+ * Open questions. Each has two places that it may take among those of its container, so that none takes another's
+ * room; what never gets an answer is replaced, or swept out when metrics are read.
+ */
+struct pending_key {
+	remora_index container;
+	__u32 place;
+};
+struct pending {
+	struct ends ends;
+	struct question question;
+	__u64 hash;		/* of name, type and class */
+	__u64 root;		/* places outlive containers */
+	__u64 first, last;	/* when it was asked */
+	enum dns_direction direction;
+	__u32 attempts;
+	struct remora_process process;
+	char name[256];		/* its text, cut */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PENDING);
+	__type(key, struct pending_key);
+	__type(value, struct pending);
+} dns_pending SEC(".maps");
+
+/* What one message is taken apart in, one for each direction: receiving may interrupt sending. */
+struct work {
+	__u32 busy;
+	volatile __u32 len;	/* bytes of the message that are here */
+	volatile __u32 at;	/* next byte */
+	volatile __u32 left;	/* bytes left of the label */
+	volatile __u32 out;	/* next byte of the text */
+	volatile __u32 seen;	/* records walked over */
+	volatile __u32 addresses;
+	volatile __u32 targets;
+	volatile __u32 target;	/* the one being written */
+	volatile __u32 begun;	/* where its text begins */
+	volatile __u32 is_open;
+	volatile __u32 addresses_cut; /* there are more */
+	volatile __u32 targets_cut;
+	volatile __u32 name_len;
+	volatile __u32 addresses_len;
+	volatile __u32 targets_len;
+	__u32 records;
+	volatile __u64 hash;
+	struct pending pending;
+	__u16 target_at[TARGETS];
+	struct {
+		__u8 byte[16];
+		__u32 is_ipv4;
+		__u32 _pad;
+	} address[ADDRESSES];
+	__u8 message[MESSAGE_MAX + 32];
+	char name[NAME_TEXT + 8];
+	char addresses_text[ADDRESSES_TEXT + 64];
+	char targets_text[TARGETS_TEXT + 8];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct work);
+} dns_work SEC(".maps");
+
+REMORA_TRACER(dns, "default,security", "DNS questions asked and answered, by UDP and TCP");
+
+struct packet {
+	struct ends ends;
+	__u32 at;		/* of the message */
+	__u32 whole;		/* its length */
+	__u32 len;		/* bytes of it that are here */
+	__u32 rest;		/* bytes behind it */
+};
+
+/* ---- Packets ---- */
+static __always_inline bool is_carrier(__u8 protocol)
+{
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_TCP;
+}
+
+/* IPv4 options and IPv6 extension headers. */
+static __noinline __u32 over_options(struct __sk_buff *skb, __u8 *protocol)
+{
+	__u32 at = 40, i;
+	__u8 head[10];
+
+	if (bpf_skb_load_bytes(skb, 0, head, sizeof(head)))
+		return 0;
+	if (head[0] >> 4 == 4) {
+		*protocol = head[9];
+		return is_carrier(head[9]) && !(head[6] & 0x1f) && !head[7] ? (head[0] & 15) * 4 : 0;
+	}
+	*protocol = head[6];
+	for (i = 0; i <= EXTENSIONS; i++) {
+		__u8 next = *protocol;
+
+		if (is_carrier(next))
+			return at;
+		if (next != hop_by_hop && next != routing && next != fragment && next != authentication &&
+		    next != destination)
+			return 0;
+		if (bpf_skb_load_bytes(skb, at, head, 4) || (next == fragment && (head[2] || head[3] & 0xf8)))
+			return 0;
+		at += next == fragment ? 8 : next == authentication ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
+		*protocol = head[0];
+	}
+	return 0;
+}
+
+/* Offset of the UDP or TCP header, or 0. Each packet of the container comes here. */
+static __always_inline __u32 transport_of(struct __sk_buff *skb, __u8 *protocol, __be16 *ports)
+{
+	__u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 at = 20;
+
+	if (data + 44 <= end && data[0] >> 4 == 6 && is_carrier(data[6])) {
+		*protocol = data[6];
+		*(__u32 *)ports = *(__u32 *)(data + 40);
+		return 40;
+	}
+	if (data + 24 > end)
+		return 0;
+	if (data[0] == 0x45 && !(data[6] & 0x1f) && !data[7]) {
+		*protocol = data[9];
+		*(__u32 *)ports = *(__u32 *)(data + 20);
+		return is_carrier(*protocol) ? at : 0;
+	}
+	at = over_options(skb, protocol);
+	return at && !bpf_skb_load_bytes(skb, at, ports, 4) ? at : 0;
+}
+
+static __always_inline void fill_mapped(remora_ipv6 *to, __be32 ipv4)
+{
+	__u32 *word = (__u32 *)to;
+
+	word[0] = 0;
+	word[1] = 0;
+	word[2] = bpf_htonl(0xffff);
+	word[3] = ipv4;
+}
+
+static __always_inline bool fill_ends(struct __sk_buff *skb, struct ends *to, const __be16 *ports, bool egress)
+{
+	remora_ipv6 *from_address = egress ? &to->local_address : &to->peer_address;
+	remora_ipv6 *to_address = egress ? &to->peer_address : &to->local_address;
+	__be32 ipv4[2];
+
+	to->local_port = ports[!egress];
+	to->peer_port = ports[egress];
+	if (skb->protocol != bpf_htons(0x0800))
+		return !bpf_skb_load_bytes(skb, 8, from_address, 16) && !bpf_skb_load_bytes(skb, 24, to_address, 16);
+	if (bpf_skb_load_bytes(skb, 12, ipv4, sizeof(ipv4)))
+		return false;
+	fill_mapped(from_address, ipv4[0]);
+	fill_mapped(to_address, ipv4[1]);
+	return true;
+}
+
+/* A raw socket gets a copy of what others receive. */
+static __always_inline bool is_copy(struct __sk_buff *skb, __u8 protocol)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	return !sk || sk->type != (protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM);
+}
+
+/* ---- Counting ---- */
+static const struct dns_metrics nothing;
+
+static __always_inline struct dns_metrics *metrics_of(struct remora_container *c, enum dns_direction direction)
+{
+	struct dns_key key = { .container = c->index, .direction = direction };
+	struct dns_metrics *m = bpf_map_lookup_elem(&dns_metrics, &key);
+
+	if (m)
+		return m;
+	bpf_map_update_elem(&dns_metrics, &key, &nothing, BPF_NOEXIST);
+	m = bpf_map_lookup_elem(&dns_metrics, &key);
+	if (!m)
+		remora_lost(c);
+	return m;
+}
+
+#define count(c, direction, member)                                       \
+	do {                                                              \
+		struct dns_metrics *m_ = metrics_of(c, direction);        \
+		if (m_)                                                   \
+			remora_add(&m_->member, 1);                       \
+	} while (0)
+
+/* One more in a map of counters: none, or the first. */
+#define count_in(c, map, key)                                             \
+	do {                                                              \
+		__u64 one_ = 1, *n_ = bpf_map_lookup_elem(map, key);      \
+		if (!n_ && bpf_map_update_elem(map, key, &one_, BPF_NOEXIST)) \
+			n_ = bpf_map_lookup_elem(map, key);               \
+		else if (!n_)                                             \
+			break;                                            \
+		if (n_)                                                   \
+			remora_add(n_, 1);                                \
+		else                                                      \
+			remora_lost(c);                                   \
+	} while (0)
+
+/* A container may ask for any number as type; its labels are bounded. */
+static __always_inline enum dns_type label_of(__u32 type)
+{
+	switch (type) {
+	case A: case NS: case CNAME: case SOA: case PTR: case HINFO: case MX: case TXT: case AAAA: case LOC: case SRV:
+	case NAPTR: case DNAME: case DS: case SSHFP: case RRSIG: case NSEC: case DNSKEY: case TLSA: case CDS:
+	case SVCB: case HTTPS: case SPF: case IXFR: case AXFR: case ANY: case URI: case CAA:
+		return type;
+	}
+	return OTHER;
+}
+
+/* ---- Text ---- */
+/* A byte of a label as in RFC 4343: what is not printable, and the dot that is not between labels, escaped. */
+static __always_inline void put(struct work *w, char *to, const __u32 mask, __u32 byte)
+{
+	__u32 out = w->out;
+
+	if (byte > ' ' && byte < 0x7f && byte != '.' && byte != '\\') {
+		to[out & mask] = byte;
+		w->out = out + 1;
+		return;
+	}
+	to[out & mask] = '\\';
+	if (byte == '.' || byte == '\\') {
+		to[(out + 1) & mask] = byte;
+		w->out = out + 2;
+		return;
+	}
+	to[(out + 1) & mask] = '0' + byte / 100;
+	to[(out + 2) & mask] = '0' + byte / 10 % 10;
+	to[(out + 3) & mask] = '0' + byte % 10;
+	w->out = out + 4;
+}
+
+static __always_inline void put_plain(struct work *w, char *to, const __u32 mask, char byte)
+{
+	__u32 out = w->out;
+
+	to[out & mask] = byte;
+	w->out = out + 1;
+}
+
+/* 1 if a < b, without a branch, for numbers below 2^31. */
+static __always_inline __u32 is_less(__u32 a, __u32 b)
+{
+	__u32 difference = a - b;
+
+	remora_barrier(difference);
+	return difference >> 31;
+}
+
+static __always_inline __u32 put_ipv4(char *to, __u32 out, const __u8 *byte)
+{
+	const __u32 mask = ADDRESSES_TEXT - 1;
+	__u32 i;
+
+	for (i = 0; i < 4; i++) {
+		__u32 v = byte[i], hundreds = v * 41 >> 12, tens = (v - hundreds * 100) * 103 >> 10;
+
+		to[out & mask] = '0' + hundreds;
+		out += is_less(99, v);
+		to[out & mask] = '0' + tens;
+		out += is_less(9, v);
+		to[out & mask] = '0' + v - hundreds * 100 - tens * 10;
+		to[(out + 1) & mask] = '.';
+		out += 2;
+	}
+	return out - 1;
+}
+
+static __always_inline char hexadecimal(__u32 digit)
+{
+	return '0' + digit + is_less(9, digit) * ('a' - '0' - 10);
+}
+
+/* As RFC 5952 says: the longest run of zero groups is left out, the first of equal ones. */
+static __always_inline __u32 put_ipv6(char *to, __u32 out, const __u8 *byte)
+{
+	const __u32 mask = ADDRESSES_TEXT - 1;
+	__u32 run = 0, longest = 0, begin = 0, i;
+
+	for (i = 0; i < 8; i++) {
+		__u32 is_zero = is_less(byte[2 * i] | byte[2 * i + 1], 1), longer;
+
+		run = (run + 1) * is_zero;
+		longer = is_less(longest, run);
+		longest += (run - longest) * longer;
+		begin += (i + 1 - run - begin) * longer;
+	}
+	longest *= is_less(1, longest);
+	for (i = 0; i < 8; i++) {
+		__u32 group = byte[2 * i] << 8 | byte[2 * i + 1];
+		__u32 before = is_less(i, begin), shown = before | (1 - is_less(i, begin + longest));
+		__u32 first = (1 - is_less(begin, i)) * (1 - before);
+
+		to[out & mask] = ':';
+		out += i ? shown | first : first & (1 - shown);
+		to[out & mask] = hexadecimal(group >> 12);
+		out += shown & is_less(0xfff, group);
+		to[out & mask] = hexadecimal(group >> 8 & 15);
+		out += shown & is_less(0xff, group);
+		to[out & mask] = hexadecimal(group >> 4 & 15);
+		out += shown & is_less(0xf, group);
+		to[out & mask] = hexadecimal(group & 15);
+		out += shown;
+	}
+	to[out & mask] = ':';
+	return out + (is_less(7, begin + longest) & is_less(1, longest));
+}
+
+/* ---- Messages ---- */
+static __always_inline __u32 byte_at(struct work *w, __u32 at)
+{
+	return w->message[at & (MESSAGE_MAX - 1)];
+}
+
+static __always_inline __u32 word_at(struct work *w, __u32 at)
+{
+	at &= MESSAGE_MAX - 1;
+	return w->message[at] << 8 | w->message[at + 1];
+}
+
+/* Hashed as names are compared: regardless of case (FNV-1a). */
+static __always_inline void add_to_hash(struct work *w, __u32 byte)
+{
+	byte |= (byte - 'A' < 26) << 5;
+	w->hash = (w->hash ^ byte) * 0x100000001b3ULL;
+}
+
+/* The question: its name as text, type and class. Its name is the first, so that there is nothing to point at. */
+static __always_inline bool read_question(struct work *w)
+{
+	__u32 i, at;
+
+	w->left = 0;
+	w->out = 0;
+	w->hash = 0xcbf29ce484222325ULL;
+	w->is_open = 1;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < NAME_MAX; i++) {
+		__u32 byte, left = w->left;
+
+		at = w->at;
+		if (at >= w->len)
+			return false;
+		byte = byte_at(w, at);
+		w->at = at + 1;
+		add_to_hash(w, byte);
+		if (left) {
+			w->left = left - 1;
+			put(w, w->name, NAME_TEXT - 1, byte);
+			continue;
+		}
+		if (!byte) {
+			w->is_open = 0;
+			break;
+		}
+		if (byte > LABEL_MAX)
+			return false;
+		w->left = byte;
+		if (i)
+			put_plain(w, w->name, NAME_TEXT - 1, '.');
+	}
+	at = w->at;
+	if (w->is_open || at + 4 > w->len)
+		return false;
+	if (!w->out)
+		put_plain(w, w->name, NAME_TEXT - 1, '.');
+	w->name_len = w->out;
+	w->pending.question.type = word_at(w, at);
+	w->pending.question.class = word_at(w, at + 2);
+	w->pending.hash = w->hash ^ (word_at(w, at) << 16 | word_at(w, at + 2));
+	w->at = at + 4;
+	return true;
+}
+
+static __always_inline void take_address(struct work *w, __u32 at, const __u32 size)
+{
+	__u32 n = w->addresses, i;
+
+	if (n >= ADDRESSES) {
+		w->addresses_cut = 1;
+		return;
+	}
+	at &= MESSAGE_MAX - 1;
+	n &= ADDRESSES - 1;
+	for (i = 0; i < size; i++)
+		w->address[n].byte[i] = w->message[at + i];
+	w->address[n].is_ipv4 = size == 4;
+	w->addresses = n + 1;
+}
+
+static __always_inline void take_target(struct work *w, __u32 at)
+{
+	__u32 n = w->targets;
+
+	if (n >= TARGETS) {
+		w->targets_cut = 1;
+		return;
+	}
+	w->target_at[n & (TARGETS - 1)] = at;
+	w->targets = n + 1;
+}
+
+/* Walks over the records of the answer. */
+static __always_inline void read_records(struct work *w)
+{
+	__u32 i;
+
+	w->seen = 0;
+	w->addresses = 0;
+	w->targets = 0;
+	w->addresses_cut = 0;
+	w->targets_cut = 0;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < RECORD_STEPS; i++) {
+		__u32 at = w->at, first, type, size;
+
+		if (w->seen >= w->records)
+			return;
+		if (at >= w->len)
+			break;
+		first = byte_at(w, at);
+		if (first && first <= LABEL_MAX) {
+			w->at = at + 1 + first;
+			continue;
+		}
+		if (first && first < POINTER)
+			break;
+		at += first ? 2 : 1;
+		if (at + 10 > w->len)
+			break;
+		type = word_at(w, at);
+		size = word_at(w, at + 8);
+		at += 10;
+		if (at + size > w->len)
+			break;
+		if (type == A && size == 4)
+			take_address(w, at, 4);
+		else if (type == AAAA && size == 16)
+			take_address(w, at, 16);
+		else if (type == CNAME || type == PTR)
+			take_target(w, at);
+		w->at = at + size;
+		w->seen++;
+	}
+	if (w->seen < w->records) {
+		w->addresses_cut = 1;
+		w->targets_cut = 1;
+	}
+}
+
+static __always_inline void write_addresses(struct work *w)
+{
+	__u32 i;
+
+	w->out = 0;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < ADDRESSES; i++) {
+		__u32 out = w->out;
+
+		if (i >= w->addresses)
+			break;
+		if (w->address[i].is_ipv4)
+			out = put_ipv4(w->addresses_text, out, w->address[i].byte);
+		else
+			out = put_ipv6(w->addresses_text, out, w->address[i].byte);
+		w->addresses_text[out & (ADDRESSES_TEXT - 1)] = 0;
+		w->out = out + 1;
+	}
+	w->addresses_len = w->out;
+}
+
+/* Names in records may go on elsewhere in the message. A name that does not end is left out. */
+static __always_inline void write_targets(struct work *w)
+{
+	__u32 i;
+
+	w->out = 0;
+	w->begun = 0;
+	w->target = 0;
+	w->is_open = 0;
+	w->left = 0;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < TARGET_STEPS; i++) {
+		__u32 at, byte, left = w->left, target = w->target;
+
+		if (!w->is_open) {
+			if (target >= w->targets)
+				break;
+			w->at = w->target_at[target & (TARGETS - 1)];
+			w->target = target + 1;
+			w->begun = w->out;
+			w->is_open = 1;
+		}
+		at = w->at;
+		if (at >= w->len)
+			break;
+		byte = byte_at(w, at);
+		w->at = at + 1;
+		if (left) {
+			w->left = left - 1;
+			put(w, w->targets_text, TARGETS_TEXT - 1, byte);
+		} else if (!byte) {
+			if (w->out == w->begun)
+				put_plain(w, w->targets_text, TARGETS_TEXT - 1, '.');
+			put_plain(w, w->targets_text, TARGETS_TEXT - 1, 0);
+			w->is_open = 0;
+		} else if (byte >= POINTER) {
+			if (at + 2 > w->len)
+				break;
+			w->at = word_at(w, at) & 0x3fff;
+		} else if (byte > LABEL_MAX) {
+			break;
+		} else {
+			if (w->out != w->begun)
+				put_plain(w, w->targets_text, TARGETS_TEXT - 1, '.');
+			w->left = byte;
+		}
+	}
+	if (w->is_open || w->target < w->targets)
+		w->targets_cut = 1;
+	w->targets_len = w->is_open ? w->begun : w->out;
+}
+
+/* ---- Open questions ---- */
+static __always_inline bool is_same(const struct pending *a, const struct pending *b)
+{
+	const __u64 *x = (const __u64 *)&a->ends, *y = (const __u64 *)&b->ends;
+
+	return a->hash == b->hash && a->root == b->root && a->question.id == b->question.id &&
+	       a->direction == b->direction && x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] &&
+	       x[4] == y[4];
+}
+
+static __always_inline __u32 place_of(const struct pending *p)
+{
+	__u64 h = p->hash ^ p->question.id ^ (__u64)p->ends.local_port << 16 ^ (__u64)p->ends.peer_port << 32;
+
+	return h * 0x9e3779b97f4a7c15ULL >> 32 & (PLACES - 1);
+}
+
+static __always_inline void give_up(struct remora_container *c, const struct pending *p)
+{
+	struct unanswered_event *e;
+
+	count(c, p->direction, unanswered);
+	e = remora_reserve(c, struct unanswered_event);
+	if (!e)
+		return;
+	e->process = p->process;
+	e->question = p->question;
+	e->ends = p->ends;
+	e->direction = p->direction;
+	e->attempts = p->attempts;
+	e->asked = p->first;
+	__builtin_memcpy(e->name, p->name, sizeof(e->name));
+	remora_submit(e);
+}
+
+struct found {
+	struct pending_key key;
+	struct pending *old;	/* what is there */
+	bool is_same;		/* the same question */
+};
+
+/* The place of the question: where it is, one that is free, or that of the one silent for longest. */
+static __always_inline struct found find(struct remora_container *c, const struct pending *p)
+{
+	struct found f = { .key = { .container = c->index, .place = place_of(p) } };
+	struct pending *one = bpf_map_lookup_elem(&dns_pending, &f.key), *two;
+
+	if (one && is_same(one, p)) {
+		f.old = one;
+		f.is_same = true;
+		return f;
+	}
+	f.key.place ^= 1;
+	two = bpf_map_lookup_elem(&dns_pending, &f.key);
+	f.is_same = two && is_same(two, p);
+	if (f.is_same || (one && (!two || two->last < one->last))) {
+		f.old = two;
+		return f;
+	}
+	f.key.place ^= 1;
+	f.old = one;
+	return f;
+}
+
+/* Writes the question down, or that it was asked again. */
+static __always_inline void remember(struct remora_container *c, struct pending *p, __u64 timeout)
+{
+	struct found f = find(c, p);
+	bool is_late = f.old && p->last >= f.old->last + timeout;
+
+	if (f.is_same && !is_late) {
+		f.old->last = p->last;
+		p->attempts = ++f.old->attempts;
+		return;
+	}
+	if (f.old && f.old->root == c->root) {
+		if (is_late)
+			give_up(c, f.old);
+		else
+			remora_lost(c);
+	}
+	if (bpf_map_update_elem(&dns_pending, &f.key, p, BPF_ANY))
+		remora_lost(c);
+}
+
+/* What is known of the question that this answers; whoever takes it away has it. */
+static __always_inline __u64 match(struct remora_container *c, struct pending *p)
+{
+	struct found f = find(c, p);
+	__u64 first;
+	__u32 attempts;
+
+	if (!f.is_same)
+		return 0;
+	first = f.old->first;
+	attempts = f.old->attempts;
+	if (p->direction == outgoing)
+		p->process = f.old->process;
+	if (bpf_map_delete_elem(&dns_pending, &f.key))
+		return 0;
+	p->attempts = attempts;
+	return p->last > first ? p->last - first : 1;
+}
+
+/* ---- Reporting ---- */
+/*
+ * A datagram is sent by its process. What a TCP socket sends is its process's doing while that has the socket
+ * locked; else an acknowledgement or a timer did it, and current is anybody.
+ */
+static __always_inline void fill_owner(struct __sk_buff *skb, struct remora_container *c, struct pending *p)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tp;
+
+	if (p->ends.transport == tcp) {
+		tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+		if (!tp || !tp->inet_conn.icsk_inet.sk.sk_lock.owned)
+			return;
+	}
+	if (remora_find(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id)) == c)
+		remora_fill_process_of(&p->process, task);
+}
+
+/* len bytes of the work, of which there may be as many as a power of two less one. */
+static __always_inline void add_tail(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed, const void *from,
+				     __u32 len, const __u32 mask)
+{
+	remora_barrier(len);
+	len &= mask;
+	if (len && !bpf_probe_read_kernel(remora_tail_at(b, fixed), len, from))
+		remora_tail_add(b, t, len);
+}
+
+static __always_inline void report_query(struct remora_container *c, struct work *w, __u32 flags, __u32 size)
+{
+	struct remora_scratch *b = remora_begin_net(c, struct query_event);
+	const __u32 fixed = sizeof(struct query_event);
+	struct query_event *e;
+
+	if (!b)
+		return;
+	e = remora_event(b, struct query_event);
+	e->process = w->pending.process;
+	e->question = w->pending.question;
+	e->ends = w->pending.ends;
+	e->direction = w->pending.direction;
+	e->flags = flags & DNS_FLAGS;
+	e->attempts = w->pending.attempts;
+	e->size = size;
+	add_tail(b, &e->name, fixed, w->name, w->name_len, NAME_TEXT - 1);
+	remora_end(c, b, fixed);
+}
+
+static __always_inline void report_answer(struct remora_container *c, struct work *w, __u32 flags, __u32 size,
+					  __u64 latency)
+{
+	struct remora_scratch *b = remora_begin_net(c, struct answer_event);
+	const __u32 fixed = sizeof(struct answer_event);
+	struct answer_event *e;
+
+	if (!b)
+		return;
+	e = remora_event(b, struct answer_event);
+	e->process = w->pending.process;
+	e->question = w->pending.question;
+	e->ends = w->pending.ends;
+	e->direction = w->pending.direction;
+	e->rcode = flags & 15;
+	e->flags = flags & DNS_FLAGS;
+	e->records = w->records;
+	e->size = size;
+	e->latency = latency;
+	e->attempts = latency ? w->pending.attempts : 0;
+	add_tail(b, &e->name, fixed, w->name, w->name_len, NAME_TEXT - 1);
+	add_tail(b, &e->answers, fixed, w->addresses_text, w->addresses_len, ADDRESSES_TEXT - 1);
+	e->answers.truncated = w->addresses_cut;
+	add_tail(b, &e->targets, fixed, w->targets_text, w->targets_len, TARGETS_TEXT - 1);
+	e->targets.truncated = w->targets_cut;
+	remora_end(c, b, fixed);
+}
+
+/* ---- Messages, again ---- */
+static __always_inline void asked(struct __sk_buff *skb, struct remora_container *c, struct work *w,
+				  struct dns_params *params, __u32 flags, __u32 size, bool egress)
+{
+	struct pending *p = &w->pending;
+	struct query_key key = { .container = c->index, .direction = p->direction,
+				 .type = label_of(p->question.type) };
+	__u32 len = w->name_len;
+
+	count_in(c, &dns_queries, &key);
+	if (egress)
+		fill_owner(skb, c, p);
+	p->attempts = 1;
+	if (len > sizeof(p->name) - 1)
+		len = sizeof(p->name) - 1;
+	remora_barrier(len);
+	len &= sizeof(p->name) - 1;
+	bpf_probe_read_kernel(p->name, len, w->name);
+	p->name[len] = 0;
+	remember(c, p, params->timeout * SECOND);
+	if (params->queries)
+		report_query(c, w, flags, size);
+}
+
+static __always_inline void answered(struct __sk_buff *skb, struct remora_container *c, struct work *w, __u32 flags,
+				     __u32 size, bool egress)
+{
+	struct response_key key = { .container = c->index, .direction = w->pending.direction, .rcode = flags & 15 };
+	struct dns_metrics *m = metrics_of(c, w->pending.direction);
+	__u64 latency = match(c, &w->pending);
+
+	count_in(c, &dns_responses, &key);
+	if (m && latency)
+		remora_observe(&m->latency, latency, 10);
+	else if (m)
+		remora_add(&m->unmatched, 1);
+	if (egress)
+		fill_owner(skb, c, &w->pending);
+	read_records(w);
+	write_addresses(w);
+	write_targets(w);
+	report_answer(c, w, flags, size, latency);
+}
+
+struct dns_header {
+	__be16 id, flags, questions, answers, authorities, additional;
+};
+
+/* Whether there was a message. */
+static __always_inline bool read_message(struct __sk_buff *skb, struct remora_container *c, struct work *w,
+					 struct dns_params *params, struct packet *packet, bool egress)
+{
+	struct pending *p = &w->pending;
+	struct dns_header head;
+	__u32 flags, len = packet->len;
+	bool is_response;
+
+	if (len < sizeof(head) || bpf_skb_load_bytes(skb, packet->at, &head, sizeof(head)))
+		return false;
+	flags = bpf_ntohs(head.flags);
+	is_response = flags & DNS_RESPONSE;
+	__builtin_memset(&p->process, 0, sizeof(p->process));
+	p->ends = packet->ends;
+	p->direction = is_response == egress ? incoming : outgoing;
+	if (bpf_ntohs(p->direction == outgoing ? p->ends.peer_port : p->ends.local_port) != params->port)
+		return false;
+	if (len > MESSAGE_MAX - 1)
+		len = MESSAGE_MAX - 1;
+	remora_barrier(len);
+	len &= MESSAGE_MAX - 1;
+	if (!len || bpf_skb_load_bytes(skb, packet->at, w->message, len))
+		return false;
+	w->len = len;
+	w->at = sizeof(head);
+	w->name_len = 0;
+	p->hash = 0;
+	p->question.type = 0;
+	p->question.class = 0;
+	w->records = bpf_ntohs(head.answers);
+	p->question.id = bpf_ntohs(head.id);
+	p->question.opcode = flags >> 11 & 15;
+	p->root = c->root;
+	p->first = p->last = bpf_ktime_get_boot_ns();
+	if (head.questions == bpf_htons(1) ? !read_question(w) : head.questions || !is_response)
+		return false;
+	if (is_response)
+		answered(skb, c, w, flags, packet->whole, egress);
+	else
+		asked(skb, c, w, params, flags, packet->whole, egress);
+	return true;
+}
+
+/* Behind the transport header: where the message begins and how much of it is here; false if there is none. */
+static __always_inline bool find_message(struct __sk_buff *skb, struct packet *packet, __u32 at)
+{
+	__be16 length;
+	__u8 offset;
+
+	if (packet->ends.transport == udp) {
+		packet->at = at + UDP_HEADER;
+		packet->len = skb->len > packet->at ? skb->len - packet->at : 0;
+		packet->whole = packet->len;
+		return true;
+	}
+	if (bpf_skb_load_bytes(skb, at + 12, &offset, 1))
+		return false;
+	at += (offset >> 4) * 4;
+	if (skb->len <= at)
+		return false;
+	packet->at = at + sizeof(length);
+	packet->rest = skb->len - at;
+	if (packet->rest < sizeof(length) || bpf_skb_load_bytes(skb, at, &length, sizeof(length)))
+		return true;
+	packet->rest -= sizeof(length);
+	packet->whole = bpf_ntohs(length);
+	packet->len = packet->whole < packet->rest ? packet->whole : packet->rest;
+	packet->rest -= packet->len;
+	return true;
+}
+
+static __always_inline void look(struct __sk_buff *skb, struct remora_container *c, struct dns_params *params,
+				 struct packet *packet, bool egress)
+{
+	bool is_tcp = packet->ends.transport == tcp, is_read;
+	enum dns_direction direction;
+	__u32 side = egress;
+	struct work *w = bpf_map_lookup_elem(&dns_work, &side);
+
+	if (!w)
+		return;
+	if (w->busy) {
+		remora_lost(c);
+		return;
+	}
+	w->busy = 1;
+	is_read = read_message(skb, c, w, params, packet, egress);
+	w->busy = 0;
+	direction = bpf_ntohs(packet->ends.peer_port) == params->port ? outgoing : incoming;
+	if (is_tcp && (!is_read || packet->rest))
+		count(c, direction, unparsed);
+	else if (!is_read)
+		count(c, direction, malformed);
+}
+
+static __always_inline int passed(struct __sk_buff *skb, const bool egress)
+{
+	struct packet packet = {};
+	struct remora_container *c;
+	struct dns_params *params;
+	__u8 protocol = 0;
+	__be16 ports[2];
+	__u32 at = transport_of(skb, &protocol, ports);
+
+	if (!at)
+		return 1;
+	c = remora_container_of_skb(skb);
+	params = c ? remora_params_of(c) : NULL;
+	if (!params || (bpf_ntohs(ports[0]) != params->port && bpf_ntohs(ports[1]) != params->port))
+		return 1;
+	if ((!egress && is_copy(skb, protocol)) || !fill_ends(skb, &packet.ends, ports, egress))
+		return 1;
+	packet.ends.transport = protocol;
+	if (find_message(skb, &packet, at))
+		look(skb, c, params, &packet, egress);
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int sent(struct __sk_buff *skb)
+{
+	return passed(skb, true);
+}
+
+SEC("cgroup_skb/ingress")
+int received(struct __sk_buff *skb)
+{
+	return passed(skb, false);
+}
+
+/* ---- Questions that nobody will answer any more ---- */
+SEC("iter/bpf_map_elem") REMORA_REFRESH("dns_pending")
+int expired(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct pending *p = ctx->value, had;
+	struct pending_key *at = ctx->key, key;
+	struct remora_container *c;
+	struct dns_params *params;
+
+	if (!at || !p)
+		return 0;
+	key = *at;
+	c = remora_container_at(key.container);
+	if (!c)
+		return 0;
+	bpf_probe_read_kernel(&had, sizeof(had), p);
+	if (c->root != had.root) {
+		bpf_map_delete_elem(&dns_pending, &key);
+		return 0;
+	}
+	params = remora_params_of(c);
+	if (!params || !(c->tracers & remora_self.mask) || !remora_is_current() ||
+	    bpf_ktime_get_boot_ns() < had.last + params->timeout * SECOND)
+		return 0;
+	if (!bpf_map_delete_elem(&dns_pending, &key))
+		give_up(c, &had);
+	return 0;
+}

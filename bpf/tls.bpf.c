@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* What TLS clients ask for: the ClientHello of each connection, on any port and wherever in a connection it comes,
+ * read from the segment that begins with it, and from those behind it if it is longer. */
+#include "segment.bpf.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define BPF_F_CLONE (1 << 9)
+#define BPF_SK_STORAGE_GET_F_CREATE 1
+
+#define HEAD 11			/* bytes by which a hello is told */
+#define RECORD 5		/* header of a record */
+#define MESSAGE 9		/* ... and of the message in it */
+#define HANDSHAKE 22
+#define CLIENT_HELLO 1
+#define RECORD_MAX 16384
+#define FIXED 43		/* up to the session id: versions and random bytes */
+#define SESSION_MAX 32
+#define HELLO_MAX 4096		/* power of two; of a longer one that is not in one segment the rest is not read */
+#define PIECE 2048		/* power of two; what is taken at a time */
+#define PIECES 3
+#define EXTENSIONS_MAX 64
+#define VERSIONS_MAX 32
+#define NAME_MAX 255
+#define SERVER_NAME 0
+#define ALPN 16
+#define SUPPORTED_VERSIONS 43
+#define ENCRYPTED_HELLO 0xfe0d
+
+enum hello_direction {
+	outgoing,
+	incoming,
+};
+
+enum tls_version {
+	unknown,
+	SSL_3_0 = 0x300,
+	TLS_1_0,
+	TLS_1_1,
+	TLS_1_2,
+	TLS_1_3,
+};
+
+struct tls_params {
+	__u16 port REMORA_OWN_PARAM("0", "0", "65535", "only hellos to this port of the server's; 0: to any");
+	__u8 _pad[6];
+};
+REMORA_PARAMS(struct tls_params)
+
+struct span {
+	__u32 at;
+	__u32 len;
+};
+
+/* Read straight into the record: the verifier need not follow what memory has, and so comes to an end. */
+struct client_hello_event {
+	struct remora_head head;
+	struct remora_process process; /* outgoing: sent it; incoming: made the socket that listens */
+	struct ends ends;
+	enum hello_direction direction REMORA_HELP("outgoing: the container is the client") REMORA_FEATURE;
+	enum tls_version version REMORA_HELP("highest version offered") REMORA_FEATURE;
+	remora_text server_name REMORA_HELP("name of the server that the client wants (SNI)") REMORA_FEATURE
+		REMORA_OPTIONAL REMORA_ATTRIBUTE("tls.client.server_name");
+	remora_args alpn REMORA_HELP("application protocols offered (ALPN), the preferred one first")
+		REMORA_FEATURE;
+	__u16 ciphers REMORA_HELP("number of cipher suites offered");
+	__u16 extensions REMORA_HELP("number of extensions, but for those that only try the server (GREASE)");
+	bool encrypted REMORA_HELP("has an encrypted hello inside, whose server name is another, or that only tries the "
+				   "server (ECH, GREASE)") REMORA_OPTIONAL;
+	bool truncated REMORA_HELP("the end of the hello was not seen: what is missing here may have been there")
+		REMORA_OPTIONAL;
+	bool _is_doubled;	/* an extension came twice */
+	__u8 _pad;
+	__u32 _at;		/* how far it has been read */
+	struct span _server_name;
+	struct span _alpn;
+	struct span _versions;
+} REMORA_EVENT("client_hello", "a TLS client began a handshake");
+
+struct hello_key {
+	remora_index container;
+	enum hello_direction direction;
+	enum tls_version version;
+	__u32 _pad;
+};
+struct hello_count {
+	__u64 hellos REMORA_COUNTER("handshakes begun by clients, by the highest version offered");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct hello_key);
+	__type(value, struct hello_count);
+} tls_hellos SEC(".maps");
+
+struct failure_key {
+	remora_index container;
+	enum hello_direction direction;
+};
+struct failure_count {
+	__u64 incomplete REMORA_COUNTER("hellos whose end was not seen, also among tls_hellos if their beginning was sound");
+	__u64 malformed REMORA_COUNTER("what began like a hello but contradicts itself; not reported");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2048);
+	__type(key, struct failure_key);
+	__type(value, struct failure_count);
+} tls_failures SEC(".maps");
+
+/* Who made a socket; of an accepted one, who made the one that listens. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct remora_process);
+} tls_owners SEC(".maps");
+
+/* A hello that is not in one segment, while the others are awaited. */
+struct part {
+	struct remora_process process;
+	__u32 next;		/* sequence number of the byte that is missing */
+	__u32 len;
+	bool is_egress;
+	__u8 _pad[7];
+	__u8 data[HELLO_MAX + PIECE];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct part);
+} tls_parts SEC(".maps");
+
+REMORA_TRACER(tls, "security", "server names, protocols and versions that TLS clients ask for");
+
+/* ---- Counts ---- */
+static __always_inline void count_hello(struct remora_container *c, enum hello_direction direction,
+					enum tls_version version)
+{
+	struct hello_key key = { .container = c->index, .direction = direction, .version = version };
+	struct hello_count *count = bpf_map_lookup_elem(&tls_hellos, &key), none = {};
+
+	if (!count) {
+		bpf_map_update_elem(&tls_hellos, &key, &none, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&tls_hellos, &key);
+	}
+	if (count)
+		remora_add(&count->hellos, 1);
+	else
+		remora_lost(c);
+}
+
+static __always_inline void count_failure(struct remora_container *c, enum hello_direction direction,
+					  bool is_malformed)
+{
+	struct failure_key key = { .container = c->index, .direction = direction };
+	struct failure_count *count = bpf_map_lookup_elem(&tls_failures, &key), none = {};
+
+	if (!count) {
+		bpf_map_update_elem(&tls_failures, &key, &none, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&tls_failures, &key);
+	}
+	if (count)
+		remora_add(is_malformed ? &count->malformed : &count->incomplete, 1);
+	else
+		remora_lost(c);
+}
+
+/* ---- Reading. Every length is checked against what holds it; nothing is read beyond what was sent. ---- */
+enum verdict {
+	whole,
+	cut,			/* more of it must have been sent, or was too much to be read */
+	bad,
+};
+
+struct hello {
+	const struct segment *segment;
+	struct part *part;	/* or the segment itself */
+	__u32 have;		/* bytes that are there */
+	__u32 end;		/* of the message, header included */
+	__u32 reach;		/* of the record it begins in: a message may continue in another */
+	__u16 version;
+};
+
+/* A constant number of bytes. */
+static __always_inline bool take(const struct hello *h, __u32 at, void *to, const __u32 len)
+{
+	if (at + len > h->have)
+		return false;
+	if (h->part)
+		return !bpf_probe_read_kernel(to, len, &h->part->data[at & (HELLO_MAX - 1)]);
+	return !bpf_skb_load_bytes(h->segment->skb, h->segment->at + at, to, len);
+}
+
+static __always_inline __u32 number(const __u8 *b)
+{
+	return b[0] << 8 | b[1];
+}
+
+/* Up to NAME_MAX bytes, which are there, to a place that has room. */
+static __always_inline void copy(const struct hello *h, __u32 at, void *to, __u32 len)
+{
+	remora_barrier(len);
+	len &= NAME_MAX;
+	if (!len)
+		return;
+	if (h->part)
+		bpf_probe_read_kernel(to, len, &h->part->data[at & (HELLO_MAX - 1)]);
+	else
+		bpf_skb_load_bytes(h->segment->skb, h->segment->at + at, to, len);
+}
+
+/* Whether a hello begins here, and how long it says it is. */
+static __always_inline bool begins(struct hello *h)
+{
+	__u8 b[HEAD + 1];
+
+	if (!take(h, 0, b, HEAD))
+		return false;
+	if (b[0] != HANDSHAKE || b[1] != 3 || b[2] > 4 || b[5] != CLIENT_HELLO || b[6] || b[9] != 3 || b[10] > 4)
+		return false;
+	h->reach = RECORD + number(&b[3]);
+	h->end = MESSAGE + number(&b[7]);
+	h->version = number(&b[9]);
+	if (h->reach <= MESSAGE || h->reach > RECORD + RECORD_MAX || h->end <= FIXED)
+		return false;
+	if (h->reach > h->end)
+		h->reach = h->end;
+	return true;
+}
+
+/* Something that reaches up to there is missing. */
+static __always_inline enum verdict missing(const struct hello *h, __u32 to)
+{
+	return to > h->end ? bad : cut;
+}
+
+/* The highest known of the versions, which stand behind the length of their list. */
+static __always_inline enum verdict read_versions(const struct hello *h, struct client_hello_event *e)
+{
+	const struct span *list = &e->_versions;
+	__u32 i;
+	__u8 b[2];
+
+	if (!list->len)
+		return whole;
+	if (!take(h, list->at, b, 1) || b[0] + 1U != list->len || !b[0] || b[0] & 1)
+		return bad;
+	e->version = unknown;
+	for (i = 0; i < VERSIONS_MAX; i++) {
+		if (1 + 2 * i >= list->len || !take(h, list->at + 1 + 2 * i, b, 2))
+			break;
+		if (b[0] == 3 && b[1] <= 4 && number(b) > e->version)
+			e->version = number(b);
+	}
+	return whole;
+}
+
+/* A list of one name: its length, a type, the name's length, the name. */
+static __always_inline enum verdict read_server_name(const struct hello *h, struct client_hello_event *e)
+{
+	struct span *name = &e->_server_name;
+	__u8 b[5];
+
+	if (!name->len)
+		return whole;
+	if (!take(h, name->at, b, sizeof(b)) || number(b) + 2 != name->len || b[2] || !number(&b[3]) ||
+	    number(&b[3]) + sizeof(b) != name->len)
+		return bad;
+	name->at += sizeof(b);
+	name->len -= sizeof(b);
+	return whole;
+}
+
+static __always_inline enum verdict read_alpn(const struct hello *h, struct client_hello_event *e)
+{
+	struct span *list = &e->_alpn;
+	__u8 b[2];
+
+	if (!list->len)
+		return whole;
+	if (list->len < 4 || !take(h, list->at, b, 2) || number(b) + 2 != list->len)
+		return bad;
+	list->at += 2;
+	list->len -= 2;
+	return whole;
+}
+
+/* None of these is ever empty. */
+static __always_inline void note(struct client_hello_event *e, struct span *s, __u32 len)
+{
+	if (s->at || !len)
+		e->_is_doubled = true;
+	s->at = e->_at;
+	s->len = len;
+}
+
+static __always_inline enum verdict read_extension(const struct hello *h, struct client_hello_event *e)
+{
+	__u32 type, len;
+	__u8 b[4];
+
+	if (!take(h, e->_at, b, sizeof(b)))
+		return missing(h, e->_at + sizeof(b));
+	type = number(b);
+	len = number(&b[2]);
+	e->_at += sizeof(b);
+	if (e->_at + len > h->have)
+		return missing(h, e->_at + len);
+	if ((type & 0xf0f) != 0xa0a)
+		e->extensions++;
+	if (type == SERVER_NAME)
+		note(e, &e->_server_name, len);
+	else if (type == ALPN)
+		note(e, &e->_alpn, len);
+	else if (type == SUPPORTED_VERSIONS)
+		note(e, &e->_versions, len);
+	else if (type == ENCRYPTED_HELLO)
+		e->encrypted = true;
+	e->_at += len;
+	return whole;
+}
+
+static __always_inline enum verdict read_extensions(const struct hello *h, struct client_hello_event *e)
+{
+	enum verdict verdict = whole;
+	__u32 i;
+
+	for (i = 0; i < EXTENSIONS_MAX && e->_at != h->end && verdict == whole; i++)
+		verdict = read_extension(h, e);
+	if (e->_is_doubled)
+		return bad;
+	return verdict == whole && e->_at != h->end ? cut : verdict;
+}
+
+/* After the fixed part: session id, cipher suites, compression methods, extensions if any. */
+static __always_inline enum verdict read_hello(const struct hello *h, struct client_hello_event *e)
+{
+	__u8 b[2];
+
+	e->_at = FIXED;
+	if (!take(h, e->_at, b, 1))
+		return missing(h, e->_at + 1);
+	if (b[0] > SESSION_MAX)
+		return bad;
+	e->_at += 1 + b[0];
+	if (!take(h, e->_at, b, 2))
+		return missing(h, e->_at + 2);
+	if (!number(b) || number(b) & 1)
+		return bad;
+	e->ciphers = number(b) / 2;
+	e->_at += 2 + number(b);
+	if (!take(h, e->_at, b, 1))
+		return missing(h, e->_at + 1);
+	if (!b[0])
+		return bad;
+	e->_at += 1 + b[0];
+	if (e->_at == h->end)
+		return whole;
+	if (!take(h, e->_at, b, 2))
+		return missing(h, e->_at + 2);
+	e->_at += 2;
+	if (e->_at + number(b) != h->end)
+		return bad;
+	return read_extensions(h, e);
+}
+
+/* ---- Telling ---- */
+/* "\2h2\10http/1.1" becomes "h2\0http/1.1\0"; false if the lengths do not add up or a name has a NUL. */
+static __always_inline bool split_names(struct client_hello_event *e, char *at, __u32 len, bool is_cut)
+{
+	__u32 i;
+	__u8 byte;
+
+	e->_at = 0;		/* of the next length */
+	for (i = 0; i < NAME_MAX && i < len; i++) {
+		byte = at[i];
+		if (!byte)
+			return false;
+		if (i == e->_at) {
+			e->_at = i + 1 + byte;
+			byte = 0;
+		}
+		if (i)
+			at[i - 1] = byte;
+	}
+	at[(len - 1) & NAME_MAX] = 0;
+	return is_cut || e->_at == len;
+}
+
+static __always_inline bool add_names(const struct hello *h, struct remora_scratch *b, struct client_hello_event *e,
+				      const __u32 fixed)
+{
+	__u32 len = e->_alpn.len;
+	char *to = remora_tail_at(b, fixed);
+
+	if (!len)
+		return true;
+	if (len > NAME_MAX) {
+		len = NAME_MAX;
+		e->alpn.truncated = 1;
+	}
+	copy(h, e->_alpn.at, to, len);
+	remora_tail_add(b, &e->alpn, len);
+	return split_names(e, to, len, e->alpn.truncated);
+}
+
+static __always_inline void add_server_name(const struct hello *h, struct remora_scratch *b,
+					    struct client_hello_event *e, const __u32 fixed)
+{
+	__u32 len = e->_server_name.len;
+
+	if (len > NAME_MAX) {
+		len = NAME_MAX;
+		e->server_name.truncated = 1;
+	}
+	copy(h, e->_server_name.at, remora_tail_at(b, fixed), len);
+	remora_tail_add(b, &e->server_name, len);
+}
+
+static __always_inline enum verdict fill(const struct hello *h, struct remora_scratch *b,
+					 struct client_hello_event *e)
+{
+	const __u32 fixed = sizeof(*e);
+	enum verdict verdict;
+
+	e->version = h->version;
+	verdict = read_hello(h, e);
+	if (verdict == bad || read_versions(h, e) || read_server_name(h, e) || read_alpn(h, e))
+		return bad;
+	add_server_name(h, b, e, fixed);
+	return add_names(h, b, e, fixed) ? verdict : bad;
+}
+
+static __always_inline void tell(struct remora_container *c, const struct hello *h, struct remora_process *process,
+				 bool is_egress)
+{
+	struct remora_scratch *b = remora_begin_net(c, struct client_hello_event);
+	struct client_hello_event *e;
+	enum hello_direction direction = is_egress ? outgoing : incoming;
+	enum verdict verdict;
+
+	if (!b)
+		return;
+	e = remora_event(b, struct client_hello_event);
+	verdict = fill(h, b, e);
+	if (verdict != whole)
+		count_failure(c, direction, verdict == bad);
+	if (verdict == bad) {
+		b->busy = 0;
+		return;
+	}
+	count_hello(c, direction, e->version);
+	e->process = *process;
+	fill_ends(&e->ends, h->segment);
+	e->direction = direction;
+	e->truncated = verdict == cut;
+	remora_end(c, b, sizeof(*e));
+}
+
+/* ---- Segments ---- */
+static __always_inline void append(struct part *part, const struct segment *s, __u32 skip)
+{
+	__u32 i, len, at;
+
+	for (i = 0; i < PIECES && skip < s->len; i++) {
+		at = part->len;
+		len = s->len - skip;
+		if (at >= HELLO_MAX)
+			break;
+		if (len > PIECE - 1)
+			len = PIECE - 1;
+		remora_barrier(len);
+		remora_barrier(at);
+		len &= PIECE - 1;
+		if (!len || bpf_skb_load_bytes(s->skb, s->at + skip, &part->data[at & (HELLO_MAX - 1)], len))
+			break;
+		part->len = at + len;
+		skip += len;
+	}
+	part->next = s->seq + s->len;
+}
+
+/* The process is known where one sends, or has made the socket since the tracer was attached. */
+static __always_inline void fill_process(struct remora_process *p, const struct segment *s,
+					 const struct tcp_sock *tp)
+{
+	struct remora_process *owner;
+
+	if (fill_sender(p, s, tp))
+		return;
+	owner = bpf_sk_storage_get(&tls_owners, s->sk, 0, 0);
+	if (owner)
+		*p = *owner;
+}
+
+/* A connection whose hello is incomplete: what has come now belongs to it, or ends it. */
+static __always_inline void go_on(const struct segment *s, struct part *part)
+{
+	struct hello h = { .segment = s, .part = part };
+	bool is_last = s->flags & (TCP_FIN | TCP_RST);
+	struct remora_container *c;
+
+	if (s->is_egress == part->is_egress && part->next - s->seq < s->len)
+		append(part, s, part->next - s->seq);
+	h.have = part->len < HELLO_MAX ? part->len : HELLO_MAX;
+	if (!begins(&h) || (h.have < h.reach && h.have < HELLO_MAX && !is_last))
+		return;
+	if (h.have > h.reach)
+		h.have = h.reach;
+	c = remora_container_of_skb(s->skb);
+	if (c)
+		tell(c, &h, &part->process, part->is_egress);
+	bpf_sk_storage_delete(&tls_parts, s->sk);
+}
+
+static __always_inline void start(struct remora_container *c, const struct segment *s, const struct tcp_sock *tp)
+{
+	struct part *part = bpf_sk_storage_get(&tls_parts, s->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!part) {
+		remora_lost(c);
+		return;
+	}
+	part->is_egress = s->is_egress;
+	fill_process(&part->process, s, tp);
+	append(part, s, 0);
+}
+
+static __always_inline void greet(struct hello *h)
+{
+	const struct segment *s = h->segment;
+	struct remora_container *c = remora_container_of_skb(s->skb);
+	struct tls_params *params = c ? remora_params_of(c) : NULL;
+	struct remora_process process = {};
+	struct tcp_sock *tp;
+
+	if (!params || (params->port && bpf_htons(params->port) != s->to))
+		return;
+	tp = bpf_skc_to_tcp_sock(s->sk);
+	if (!tp || !is_new(s, tp))
+		return;
+	/* What comes before there is a connection, or at its end, has nothing to wait for. */
+	if (h->have < h->reach && !is_listening(tp) && !(s->flags & (TCP_FIN | TCP_RST))) {
+		start(c, s, tp);
+		return;
+	}
+	if (h->have > h->reach)
+		h->have = h->reach;
+	fill_process(&process, s, tp);
+	tell(c, h, &process, s->is_egress);
+}
+
+static __always_inline int passed(struct __sk_buff *skb, const bool is_egress)
+{
+	struct segment s = {};
+	struct hello h = { .segment = &s };
+	struct part *part;
+
+	if (!read_segment(&s, skb, is_egress))
+		return 1;
+	part = bpf_sk_storage_get(&tls_parts, s.sk, 0, 0);
+	if (part) {
+		go_on(&s, part);
+		return 1;
+	}
+	h.have = s.len;
+	if (begins(&h))
+		greet(&h);
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int sent(struct __sk_buff *skb)
+{
+	return passed(skb, true);
+}
+
+SEC("cgroup_skb/ingress")
+int received(struct __sk_buff *skb)
+{
+	return passed(skb, false);
+}
+
+SEC("cgroup/sock_create")
+int created(struct bpf_sock *sk)
+{
+	struct remora_container *c = remora_container();
+	struct remora_process *owner;
+
+	if (!c || sk->type != SOCK_STREAM || (sk->family != AF_INET && sk->family != AF_INET6))
+		return 1;
+	owner = bpf_sk_storage_get(&tls_owners, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner)
+		remora_fill_process(owner);
+	return 1;
+}
