@@ -40,6 +40,34 @@ static __always_inline u64 remora_current_cgroup(void)
 }
 
 /*
+ * In what state a task leaves the processor: 0 if it could run on. sched_switch tells it since fa2c3254d7cf
+ * ("sched/tracing: Don't re-read p->state when emitting sched_switch event", v5.18), for some releases between
+ * its older arguments; else a task that is woken at once is seen as TASK_WAKING. 2f064a59a11f ("sched: Change
+ * task_struct::state", v5.14) renamed the member. The typedef is the kernel's own name for the arguments, which
+ * exists only if they are as many and of the same kinds.
+ */
+typedef void (*btf_trace_sched_switch)(void *, bool, struct task_struct *, struct task_struct *, unsigned int);
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct task_struct___state {
+	unsigned int __state;
+};
+struct task_struct___o {
+	volatile long state;
+};
+#pragma clang attribute pop
+
+static __always_inline u32 remora_left_in_state(const u64 *ctx, const struct task_struct *prev)
+{
+	if (ctx[0] & 1) /* preempted, whatever it was about to wait for */
+		return 0;
+	if (bpf_core_type_exists(btf_trace_sched_switch))
+		return ctx[3];
+	if (bpf_core_field_exists(struct task_struct___state, __state))
+		return ((const struct task_struct___state *)prev)->__state;
+	return ((const struct task_struct___o *)prev)->state;
+}
+
+/*
  * The number of the system call that the current task is in, as its entry left it: -1 in a fault, for one. Before
  * dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs() helper", v5.15) the registers are looked for where every kernel up
  * to then had them, at the end of a stack of four pages.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
  * DNS questions asked and answered, over UDP and TCP: messages are read from the packets of the container's own
- * sockets. Positions in a message and in the text made of it are kept in memory, where the verifier knows nothing
- * of them: each step of a loop looks alike, and is looked at once.
+ * sockets. What a message is made of is walked over by global functions, a few steps each: the verifier looks at
+ * each of them once and by itself, and is done in a hundredth of the time. What they share is kept in memory.
  */
 #include "remora.bpf.h"
 #include <bpf/bpf_endian.h>
 
+#define global __attribute__((noinline)) /* and not static */
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define SOCK_STREAM 1
@@ -14,16 +15,17 @@
 #define UDP_HEADER 8
 #define EXTENSIONS 4		/* IPv6 extension headers walked over */
 #define LABEL_MAX 63
-#define NAME_MAX 255		/* bytes of a name in a message */
+#define NAME_MAX 255
 #define POINTER 0xc0
 #define MESSAGE_MAX 2048	/* bytes looked at of a message; powers of two, as the next three */
-#define NAME_TEXT 1024		/* each of 255 bytes as \DDD, and 4 to spare */
-#define ADDRESSES_TEXT 1024
-#define TARGETS_TEXT 2048
+#define TEXT_MAX 4096
+#define ADDRESSES_MAX 1024
 #define ADDRESSES 16
+#define ADDRESS_MAX 40		/* bytes of an IPv6 address as text */
 #define TARGETS 8
-#define RECORD_STEPS 64		/* records, and labels of names before them, that are walked over */
-#define TARGET_STEPS 384	/* bytes, labels and pointers of all targets together */
+#define STEPS 16		/* bytes or records of which a global function disposes */
+#define NAME_STEPS 288		/* of 255 bytes, and of what leads from one part of a name to the next */
+#define RECORD_STEPS 128	/* records, and labels of names before them */
 #define PLACES 256		/* questions a container may have open, power of two */
 #define PENDING 16384
 #define SECOND 1000000000ULL
@@ -229,33 +231,30 @@ struct {
 struct work {
 	__u32 busy;
 	volatile __u32 len;	/* bytes of the message that are here */
-	volatile __u32 at;	/* next byte */
-	volatile __u32 left;	/* bytes left of the label */
+	volatile __u32 at;	/* the next one */
 	volatile __u32 out;	/* next byte of the text */
+	volatile __u32 begun;	/* where the name's text begins */
+	volatile __u32 left;	/* bytes left of the label */
+	volatile __u32 may_point; /* names may go on elsewhere in the message */
 	volatile __u32 seen;	/* records walked over */
 	volatile __u32 addresses;
-	volatile __u32 targets;
-	volatile __u32 target;	/* the one being written */
-	volatile __u32 begun;	/* where its text begins */
-	volatile __u32 is_open;
-	volatile __u32 addresses_cut; /* there are more */
-	volatile __u32 targets_cut;
-	volatile __u32 name_len;
 	volatile __u32 addresses_len;
-	volatile __u32 targets_len;
+	volatile __u32 addresses_cut; /* there are more */
+	volatile __u32 targets;
+	volatile __u32 targets_cut;
+	__u32 name_len;
 	__u32 records;
+	__u32 _pad;
 	volatile __u64 hash;
 	struct pending pending;
 	__u16 target_at[TARGETS];
 	struct {
 		__u8 byte[16];
 		__u32 is_ipv4;
-		__u32 _pad;
 	} address[ADDRESSES];
-	__u8 message[MESSAGE_MAX + 32];
-	char name[NAME_TEXT + 8];
-	char addresses_text[ADDRESSES_TEXT + 64];
-	char targets_text[TARGETS_TEXT + 8];
+	__u8 message[MESSAGE_MAX + 16];
+	char text[TEXT_MAX + 8];	/* name, then targets */
+	char addresses_text[ADDRESSES_MAX + 8];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -418,49 +417,51 @@ static __always_inline enum dns_type label_of(__u32 type)
 	return OTHER;
 }
 
-/* ---- Text ---- */
-/* A byte of a label as in RFC 4343: what is not printable, and the dot that is not between labels, escaped. */
-static __always_inline void put(struct work *w, char *to, const __u32 mask, __u32 byte)
-{
-	__u32 out = w->out;
+struct dns_header {
+	__be16 id, flags, questions, answers, authorities, additional;
+};
 
-	if (byte > ' ' && byte < 0x7f && byte != '.' && byte != '\\') {
-		to[out & mask] = byte;
-		w->out = out + 1;
-		return;
-	}
-	to[out & mask] = '\\';
-	if (byte == '.' || byte == '\\') {
-		to[(out + 1) & mask] = byte;
-		w->out = out + 2;
-		return;
-	}
-	to[(out + 1) & mask] = '0' + byte / 100;
-	to[(out + 2) & mask] = '0' + byte / 10 % 10;
-	to[(out + 3) & mask] = '0' + byte % 10;
-	w->out = out + 4;
+/* ---- Text ---- */
+static __always_inline struct work *work_of(__u32 side)
+{
+	return bpf_map_lookup_elem(&dns_work, &side);
 }
 
-static __always_inline void put_plain(struct work *w, char *to, const __u32 mask, char byte)
+static __always_inline void put(struct work *w, char byte)
 {
 	__u32 out = w->out;
 
-	to[out & mask] = byte;
+	w->text[out & (TEXT_MAX - 1)] = byte;
 	w->out = out + 1;
 }
 
-/* 1 if a < b, without a branch, for numbers below 2^31. */
-static __always_inline __u32 is_less(__u32 a, __u32 b)
+/* A byte of a label as in RFC 4343: what is not printable, and the dot that is not between labels, escaped. */
+static __always_inline void put_escaped(struct work *w, __u32 byte)
 {
-	__u32 difference = a - b;
-
-	remora_barrier(difference);
-	return difference >> 31;
+	if (byte > ' ' && byte < 0x7f) {
+		if (byte == '.' || byte == '\\')
+			put(w, '\\');
+		put(w, byte);
+		return;
+	}
+	put(w, '\\');
+	put(w, '0' + byte / 100);
+	put(w, '0' + byte / 10 % 10);
+	put(w, '0' + byte % 10);
 }
 
-static __always_inline __u32 put_ipv4(char *to, __u32 out, const __u8 *byte)
+/* 1 if a < b, for numbers below 2^31, without a branch: the verifier would follow both ways, again and again. */
+static __always_inline __u32 is_less(__u32 a, __u32 b)
 {
-	const __u32 mask = ADDRESSES_TEXT - 1;
+	__u32 sign = (a - b) >> 31;
+
+	remora_barrier(sign);
+	return sign;
+}
+
+static __always_inline __u32 write_ipv4(char *to, __u32 out, const __u8 *byte)
+{
+	const __u32 mask = ADDRESSES_MAX - 1;
 	__u32 i;
 
 	for (i = 0; i < 4; i++) {
@@ -483,9 +484,9 @@ static __always_inline char hexadecimal(__u32 digit)
 }
 
 /* As RFC 5952 says: the longest run of zero groups is left out, the first of equal ones. */
-static __always_inline __u32 put_ipv6(char *to, __u32 out, const __u8 *byte)
+static __always_inline __u32 write_ipv6(char *to, __u32 out, const __u8 *byte)
 {
-	const __u32 mask = ADDRESSES_TEXT - 1;
+	const __u32 mask = ADDRESSES_MAX - 1;
 	__u32 run = 0, longest = 0, begin = 0, i;
 
 	for (i = 0; i < 8; i++) {
@@ -499,11 +500,11 @@ static __always_inline __u32 put_ipv6(char *to, __u32 out, const __u8 *byte)
 	longest *= is_less(1, longest);
 	for (i = 0; i < 8; i++) {
 		__u32 group = byte[2 * i] << 8 | byte[2 * i + 1];
-		__u32 before = is_less(i, begin), shown = before | (1 - is_less(i, begin + longest));
-		__u32 first = (1 - is_less(begin, i)) * (1 - before);
+		__u32 shown = is_less(i, begin) | (1 - is_less(i, begin + longest));
+		__u32 first = (1 - shown) * (1 - is_less(begin, i));
 
 		to[out & mask] = ':';
-		out += i ? shown | first : first & (1 - shown);
+		out += first | (shown & is_less(0, i));
 		to[out & mask] = hexadecimal(group >> 12);
 		out += shown & is_less(0xfff, group);
 		to[out & mask] = hexadecimal(group >> 8 & 15);
@@ -514,10 +515,28 @@ static __always_inline __u32 put_ipv6(char *to, __u32 out, const __u8 *byte)
 		out += shown;
 	}
 	to[out & mask] = ':';
-	return out + (is_less(7, begin + longest) & is_less(1, longest));
+	return out + is_less(7, begin + longest);
 }
 
-/* ---- Messages ---- */
+global int write_address(__u32 side, __u32 n)
+{
+	struct work *w = work_of(side);
+	__u32 out;
+
+	if (!w)
+		return 0;
+	n &= ADDRESSES - 1;
+	out = w->addresses_len;
+	if (w->address[n].is_ipv4)
+		out = write_ipv4(w->addresses_text, out, w->address[n].byte);
+	else
+		out = write_ipv6(w->addresses_text, out, w->address[n].byte);
+	w->addresses_text[out & (ADDRESSES_MAX - 1)] = 0;
+	w->addresses_len = out + 1;
+	return 0;
+}
+
+/* ---- Names ---- */
 static __always_inline __u32 byte_at(struct work *w, __u32 at)
 {
 	return w->message[at & (MESSAGE_MAX - 1)];
@@ -536,45 +555,91 @@ static __always_inline void add_to_hash(struct work *w, __u32 byte)
 	w->hash = (w->hash ^ byte) * 0x100000001b3ULL;
 }
 
-/* The question: its name as text, type and class. Its name is the first, so that there is nothing to point at. */
-static __always_inline bool read_question(struct work *w)
+enum step {
+	more,			/* or "." if the name is over at once */
+	whole,
+	broken,
+};
+
+/* One byte of a name. */
+static __always_inline enum step read_byte(struct work *w)
 {
-	__u32 i, at;
+	__u32 at = w->at, left = w->left, byte = byte_at(w, at);
 
-	w->left = 0;
-	w->out = 0;
-	w->hash = 0xcbf29ce484222325ULL;
-	w->is_open = 1;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < NAME_MAX; i++) {
-		__u32 byte, left = w->left;
-
-		at = w->at;
-		if (at >= w->len)
-			return false;
-		byte = byte_at(w, at);
-		w->at = at + 1;
+	if (at >= w->len)
+		return broken;
+	w->at = at + 1;
+	if (left) {
+		w->left = left - 1;
 		add_to_hash(w, byte);
-		if (left) {
-			w->left = left - 1;
-			put(w, w->name, NAME_TEXT - 1, byte);
-			continue;
-		}
-		if (!byte) {
-			w->is_open = 0;
-			break;
-		}
-		if (byte > LABEL_MAX)
-			return false;
-		w->left = byte;
-		if (i)
-			put_plain(w, w->name, NAME_TEXT - 1, '.');
+		put_escaped(w, byte);
+		return more;
 	}
-	at = w->at;
-	if (w->is_open || at + 4 > w->len)
+	if (!byte)
+		return whole;
+	if (byte >= POINTER) {
+		w->at = word_at(w, at) & 0x3fff;
+		return w->may_point && at + 1 < w->len ? more : broken;
+	}
+	if (byte > LABEL_MAX)
+		return broken;
+	w->left = byte;
+	add_to_hash(w, byte);
+	if (w->out != w->begun)
+		put(w, '.');
+	return more;
+}
+
+global int read_bytes(__u32 side)
+{
+	struct work *w = work_of(side);
+	enum step step = broken;
+	__u32 i;
+
+	if (!w)
+		return broken;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < STEPS; i++) {
+		step = read_byte(w);
+		if (step != more)
+			break;
+	}
+	return step;
+}
+
+/* The name at w->at as text; whether it is one. */
+global int read_name(__u32 side)
+{
+	struct work *w = work_of(side);
+	__u32 i, step = more;
+
+	if (!w)
 		return false;
-	if (!w->out)
-		put_plain(w, w->name, NAME_TEXT - 1, '.');
+	w->begun = w->out;
+	w->left = 0;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < NAME_STEPS / STEPS && step == more; i++)
+		step = read_bytes(side);
+	if (step != whole)
+		return false;
+	if (w->out == w->begun)
+		put(w, '.');
+	return true;
+}
+
+/* ---- Messages ---- */
+/* The question. Its name is the first of the message, so that there is nothing to point at. */
+static __always_inline bool read_question(struct work *w, __u32 side)
+{
+	__u32 at;
+
+	w->hash = 0xcbf29ce484222325ULL;
+	w->may_point = 0;
+	if (!read_name(side))
+		return false;
+	at = w->at;
+	if (at + 4 > w->len || at > sizeof(struct dns_header) + NAME_MAX)
+		return false;
 	w->name_len = w->out;
 	w->pending.question.type = word_at(w, at);
 	w->pending.question.class = word_at(w, at + 2);
@@ -611,125 +676,89 @@ static __always_inline void take_target(struct work *w, __u32 at)
 	w->targets = n + 1;
 }
 
-/* Walks over the records of the answer. */
-static __always_inline void read_records(struct work *w)
+/* One record of the answer, or one label of the name before it. */
+static __always_inline enum step read_record(struct work *w)
 {
+	__u32 at = w->at, len = w->len, first = byte_at(w, at), type, size;
+
+	if (w->seen >= w->records)
+		return whole;
+	if (first && first <= LABEL_MAX) {
+		w->at = at + 1 + first;
+		return at < len ? more : broken;
+	}
+	if (first && first < POINTER)
+		return broken;
+	at += first ? 2 : 1;
+	type = word_at(w, at);
+	size = word_at(w, at + 8);
+	at += 10;
+	if (at + size > len)
+		return broken;
+	if (type == A && size == 4)
+		take_address(w, at, 4);
+	else if (type == AAAA && size == 16)
+		take_address(w, at, 16);
+	else if (type == CNAME || type == PTR)
+		take_target(w, at);
+	w->at = at + size;
+	w->seen++;
+	return more;
+}
+
+global int read_some_records(__u32 side)
+{
+	struct work *w = work_of(side);
+	enum step step = broken;
 	__u32 i;
+
+	if (!w)
+		return broken;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < STEPS; i++) {
+		step = read_record(w);
+		if (step != more)
+			break;
+	}
+	return step;
+}
+
+static __always_inline void read_records(struct work *w, __u32 side)
+{
+	__u32 i, step = more;
 
 	w->seen = 0;
 	w->addresses = 0;
-	w->targets = 0;
 	w->addresses_cut = 0;
+	w->targets = 0;
 	w->targets_cut = 0;
 #pragma clang loop unroll(disable)
-	for (i = 0; i < RECORD_STEPS; i++) {
-		__u32 at = w->at, first, type, size;
+	for (i = 0; i < RECORD_STEPS / STEPS && step == more; i++)
+		step = read_some_records(side);
+	if (step == whole)
+		return;
+	w->addresses_cut = 1;
+	w->targets_cut = 1;
+}
 
-		if (w->seen >= w->records)
-			return;
-		if (at >= w->len)
-			break;
-		first = byte_at(w, at);
-		if (first && first <= LABEL_MAX) {
-			w->at = at + 1 + first;
+/* What was found, as text. A name that does not end is left out. */
+static __always_inline void write_answers(struct work *w, __u32 side)
+{
+	__u32 i;
+
+	w->addresses_len = 0;
+	for (i = 0; i < ADDRESSES && i < w->addresses; i++)
+		write_address(side, i);
+	w->may_point = 1;
+	for (i = 0; i < TARGETS && i < w->targets; i++) {
+		w->at = w->target_at[i & (TARGETS - 1)];
+		if (w->out < TEXT_MAX - NAME_STEPS * 4 && read_name(side)) {
+			put(w, 0);
 			continue;
 		}
-		if (first && first < POINTER)
-			break;
-		at += first ? 2 : 1;
-		if (at + 10 > w->len)
-			break;
-		type = word_at(w, at);
-		size = word_at(w, at + 8);
-		at += 10;
-		if (at + size > w->len)
-			break;
-		if (type == A && size == 4)
-			take_address(w, at, 4);
-		else if (type == AAAA && size == 16)
-			take_address(w, at, 16);
-		else if (type == CNAME || type == PTR)
-			take_target(w, at);
-		w->at = at + size;
-		w->seen++;
-	}
-	if (w->seen < w->records) {
-		w->addresses_cut = 1;
+		w->out = w->begun;
 		w->targets_cut = 1;
 	}
-}
-
-static __always_inline void write_addresses(struct work *w)
-{
-	__u32 i;
-
-	w->out = 0;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < ADDRESSES; i++) {
-		__u32 out = w->out;
-
-		if (i >= w->addresses)
-			break;
-		if (w->address[i].is_ipv4)
-			out = put_ipv4(w->addresses_text, out, w->address[i].byte);
-		else
-			out = put_ipv6(w->addresses_text, out, w->address[i].byte);
-		w->addresses_text[out & (ADDRESSES_TEXT - 1)] = 0;
-		w->out = out + 1;
-	}
-	w->addresses_len = w->out;
-}
-
-/* Names in records may go on elsewhere in the message. A name that does not end is left out. */
-static __always_inline void write_targets(struct work *w)
-{
-	__u32 i;
-
-	w->out = 0;
-	w->begun = 0;
-	w->target = 0;
-	w->is_open = 0;
-	w->left = 0;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < TARGET_STEPS; i++) {
-		__u32 at, byte, left = w->left, target = w->target;
-
-		if (!w->is_open) {
-			if (target >= w->targets)
-				break;
-			w->at = w->target_at[target & (TARGETS - 1)];
-			w->target = target + 1;
-			w->begun = w->out;
-			w->is_open = 1;
-		}
-		at = w->at;
-		if (at >= w->len)
-			break;
-		byte = byte_at(w, at);
-		w->at = at + 1;
-		if (left) {
-			w->left = left - 1;
-			put(w, w->targets_text, TARGETS_TEXT - 1, byte);
-		} else if (!byte) {
-			if (w->out == w->begun)
-				put_plain(w, w->targets_text, TARGETS_TEXT - 1, '.');
-			put_plain(w, w->targets_text, TARGETS_TEXT - 1, 0);
-			w->is_open = 0;
-		} else if (byte >= POINTER) {
-			if (at + 2 > w->len)
-				break;
-			w->at = word_at(w, at) & 0x3fff;
-		} else if (byte > LABEL_MAX) {
-			break;
-		} else {
-			if (w->out != w->begun)
-				put_plain(w, w->targets_text, TARGETS_TEXT - 1, '.');
-			w->left = byte;
-		}
-	}
-	if (w->is_open || w->target < w->targets)
-		w->targets_cut = 1;
-	w->targets_len = w->is_open ? w->begun : w->out;
 }
 
 /* ---- Open questions ---- */
@@ -856,12 +885,11 @@ static __always_inline void fill_owner(struct __sk_buff *skb, struct remora_cont
 		remora_fill_process_of(&p->process, task);
 }
 
-/* len bytes of the work, of which there may be as many as a power of two less one. */
 static __always_inline void add_tail(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed, const void *from,
-				     __u32 len, const __u32 mask)
+				     __u32 len)
 {
 	remora_barrier(len);
-	len &= mask;
+	len &= TEXT_MAX - 1;
 	if (len && !bpf_probe_read_kernel(remora_tail_at(b, fixed), len, from))
 		remora_tail_add(b, t, len);
 }
@@ -882,7 +910,7 @@ static __always_inline void report_query(struct remora_container *c, struct work
 	e->flags = flags & DNS_FLAGS;
 	e->attempts = w->pending.attempts;
 	e->size = size;
-	add_tail(b, &e->name, fixed, w->name, w->name_len, NAME_TEXT - 1);
+	add_tail(b, &e->name, fixed, w->text, w->name_len);
 	remora_end(c, b, fixed);
 }
 
@@ -891,6 +919,7 @@ static __always_inline void report_answer(struct remora_container *c, struct wor
 {
 	struct remora_scratch *b = remora_begin_net(c, struct answer_event);
 	const __u32 fixed = sizeof(struct answer_event);
+	__u32 name_len = w->name_len & (TEXT_MAX - 1);
 	struct answer_event *e;
 
 	if (!b)
@@ -906,10 +935,10 @@ static __always_inline void report_answer(struct remora_container *c, struct wor
 	e->size = size;
 	e->latency = latency;
 	e->attempts = latency ? w->pending.attempts : 0;
-	add_tail(b, &e->name, fixed, w->name, w->name_len, NAME_TEXT - 1);
-	add_tail(b, &e->answers, fixed, w->addresses_text, w->addresses_len, ADDRESSES_TEXT - 1);
+	add_tail(b, &e->name, fixed, w->text, w->name_len);
+	add_tail(b, &e->answers, fixed, w->addresses_text, w->addresses_len);
 	e->answers.truncated = w->addresses_cut;
-	add_tail(b, &e->targets, fixed, w->targets_text, w->targets_len, TARGETS_TEXT - 1);
+	add_tail(b, &e->targets, fixed, w->text + name_len, w->out - name_len);
 	e->targets.truncated = w->targets_cut;
 	remora_end(c, b, fixed);
 }
@@ -931,7 +960,7 @@ static __always_inline void asked(struct __sk_buff *skb, struct remora_container
 		len = sizeof(p->name) - 1;
 	remora_barrier(len);
 	len &= sizeof(p->name) - 1;
-	bpf_probe_read_kernel(p->name, len, w->name);
+	bpf_probe_read_kernel(p->name, len, w->text);
 	p->name[len] = 0;
 	remember(c, p, params->timeout * SECOND);
 	if (params->queries)
@@ -952,15 +981,10 @@ static __always_inline void answered(struct __sk_buff *skb, struct remora_contai
 		remora_add(&m->unmatched, 1);
 	if (egress)
 		fill_owner(skb, c, &w->pending);
-	read_records(w);
-	write_addresses(w);
-	write_targets(w);
+	read_records(w, egress);
+	write_answers(w, egress);
 	report_answer(c, w, flags, size, latency);
 }
-
-struct dns_header {
-	__be16 id, flags, questions, answers, authorities, additional;
-};
 
 /* Whether there was a message. */
 static __always_inline bool read_message(struct __sk_buff *skb, struct remora_container *c, struct work *w,
@@ -988,6 +1012,7 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct remora_co
 		return false;
 	w->len = len;
 	w->at = sizeof(head);
+	w->out = 0;
 	w->name_len = 0;
 	p->hash = 0;
 	p->question.type = 0;
@@ -997,7 +1022,7 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct remora_co
 	p->question.opcode = flags >> 11 & 15;
 	p->root = c->root;
 	p->first = p->last = bpf_ktime_get_boot_ns();
-	if (head.questions == bpf_htons(1) ? !read_question(w) : head.questions || !is_response)
+	if (head.questions == bpf_htons(1) ? !read_question(w, egress) : head.questions || !is_response)
 		return false;
 	if (is_response)
 		answered(skb, c, w, flags, packet->whole, egress);
@@ -1039,8 +1064,7 @@ static __always_inline void look(struct __sk_buff *skb, struct remora_container 
 {
 	bool is_tcp = packet->ends.transport == tcp, is_read;
 	enum dns_direction direction;
-	__u32 side = egress;
-	struct work *w = bpf_map_lookup_elem(&dns_work, &side);
+	struct work *w = work_of(egress);
 
 	if (!w)
 		return;

@@ -9,7 +9,6 @@
 #define PAGE_SHIFT 12
 #define DEPTH 32		/* of cgroups looked at, from the inside out */
 #define NAME 64
-#define CONSTRAINT_MEMCG 3
 
 enum scope {
 	unknown,
@@ -113,10 +112,13 @@ enum cgroup_subsys_id {
 enum memcg_memory_event {
 	MEMCG_OOM_KILL = 4,
 };
+enum oom_constraint {
+	CONSTRAINT_MEMCG = 3,
+};
 struct oom_control {
 	struct mem_cgroup *memcg;
 	struct task_struct *chosen;
-	unsigned int constraint;
+	enum oom_constraint constraint;
 };
 struct signal_struct___oom {
 	short oom_score_adj;
@@ -161,11 +163,14 @@ static __always_inline struct remora_container *container_of_victim(struct task_
 	return c && !remora_is_runtime(c, BPF_CORE_READ(task, tgid)) ? c : NULL;
 }
 
-static __always_inline void fill_sizes(struct oom_kill_event *e, struct task_struct *task)
+static __always_inline void fill_victim(struct oom_kill_event *e, struct task_struct *task)
 {
+	struct signal_struct___oom *signal = (void *)BPF_CORE_READ(task, signal);
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct mm_struct___sizes *sizes = (void *)mm;
 
+	remora_fill_process_of(&e->process, task);
+	e->score_adj = BPF_CORE_READ(signal, oom_score_adj);
 	e->virtual = (__u64)BPF_CORE_READ(sizes, total_vm) << PAGE_SHIFT;
 	e->page_tables = BPF_CORE_READ(sizes, pgtables_bytes.counter);
 	e->file = rss(mm, FILE_PAGES);
@@ -177,7 +182,9 @@ static __always_inline void fill_sizes(struct oom_kill_event *e, struct task_str
 /* ---- Memory cgroups: of the default hierarchy, or of one of their own ---- */
 static __always_inline struct cgroup *cgroup_of(struct mem_cgroup *memcg)
 {
-	return BPF_CORE_READ((struct cgroup_subsys_state___cgroup *)&memcg->css, cgroup);
+	struct cgroup_subsys_state___cgroup *css = (void *)&memcg->css;
+
+	return BPF_CORE_READ(css, cgroup);
 }
 
 static __always_inline struct cgroup *parent_of(struct cgroup *cgrp)
@@ -218,7 +225,6 @@ static __always_inline __u64 kills_of(struct mem_cgroup *memcg)
 static __always_inline struct mem_cgroup *locked_above(struct mem_cgroup *memcg)
 {
 	struct mem_cgroup *locked = NULL;
-	struct cgroup *cgrp;
 	void *css;
 	int i;
 
@@ -233,9 +239,20 @@ static __always_inline struct mem_cgroup *locked_above(struct mem_cgroup *memcg)
 
 /* ---- Whose memory ran out ---- */
 struct place {
-	int level;
+	__u64 level;
 	char name[NAME];
 };
+
+static __always_inline bool is_same(const struct place *a, const struct place *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+	int i;
+
+	for (i = 0; i < sizeof(*a) / sizeof(*x); i++)
+		if (x[i] != y[i])
+			return false;
+	return true;
+}
 
 static __always_inline void fill_place(struct place *p, struct cgroup *cgrp)
 {
@@ -280,7 +297,8 @@ static __always_inline bool is_inside(struct remora_container *c, struct mem_cgr
 
 	if (!BPF_CORE_READ(cgrp, root, hierarchy_id))
 		return up_to_id(cgrp, c->root);
-	own = up_to_id(BPF_CORE_READ(task, cgroups, dfl_cgrp), c->root);
+	own = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	own = up_to_id(own, c->root);
 	if (!own)
 		return false;
 	fill_place(&a, own);
@@ -288,7 +306,7 @@ static __always_inline bool is_inside(struct remora_container *c, struct mem_cgr
 	if (!cgrp)
 		return false;
 	fill_place(&b, cgrp);
-	return !__builtin_memcmp(&a, &b, sizeof(a));
+	return is_same(&a, &b);
 }
 
 struct shortage {
@@ -315,11 +333,13 @@ static __always_inline void fill_shortage(struct shortage *s, struct remora_cont
 /* A victim that was ending already is marked, but not killed, nor counted by its cgroup. */
 static __always_inline bool is_kill(struct mem_cgroup *memcg, __u64 kills)
 {
+	struct cgroup *cgrp;
 	__u64 id, *told;
 
 	if (!memcg)
 		return true;
-	id = BPF_CORE_READ(cgroup_of(memcg), kn, id);
+	cgrp = cgroup_of(memcg);
+	id = BPF_CORE_READ(cgrp, kn, id);
 	told = bpf_map_lookup_elem(&oom_told, &id);
 	if (!kills || (told && *told == kills))
 		return false;
@@ -371,26 +391,27 @@ static __always_inline void killed(struct task_struct *task)
 	e = remora_reserve(c, struct oom_kill_event);
 	if (!e)
 		return;
-	remora_fill_process_of(&e->process, task);
 	e->scope = shortage.scope;
-	e->score_adj = BPF_CORE_READ((struct signal_struct___oom *)BPF_CORE_READ(task, signal), oom_score_adj);
-	if (shortage.memcg) {
-		e->limit = (__u64)BPF_CORE_READ(shortage.memcg, memory.max) << PAGE_SHIFT;
-		e->usage = (__u64)BPF_CORE_READ(shortage.memcg, memory.usage.counter) << PAGE_SHIFT;
+	memcg = shortage.memcg;
+	if (memcg) {
+		e->limit = (__u64)BPF_CORE_READ(memcg, memory.max) << PAGE_SHIFT;
+		e->usage = (__u64)BPF_CORE_READ(memcg, memory.usage.counter) << PAGE_SHIFT;
 	}
 	e->kills = kills;
-	fill_sizes(e, task);
+	fill_victim(e, task);
 	fill_trigger(&e->trigger, c);
 	remora_submit(e);
 }
 
-/* Until 72ba14deb40a ("mm: update mark_victim tracepoints fields", v6.9, and stable kernels) it gave a pid alone. */
+/*
+ * Until 72ba14deb40a ("mm: update mark_victim tracepoints fields", v6.9 and stable kernels) it gave a pid alone,
+ * through which the verifier lets nothing be read.
+ */
 SEC("tp_btf/mark_victim") REMORA_ONEOF("victim", "1")
 int BPF_PROG(marked, struct task_struct *task)
 {
-	if (BPF_CORE_READ(task, pid) != task->pid)
-		return 0;
-	killed(task);
+	if (task->pid)
+		killed(task);
 	return 0;
 }
 

@@ -113,6 +113,21 @@ static __always_inline void *remora_reserve_(struct remora_container *c, const _
  * by another that does the same (tracepoints, tp_btf); remora_begin_net() in those that run with bottom halves
  * off (cgroup_skb).
  */
+#define REMORA_PATH_DEPTH 40
+#define REMORA_NAME_MAX 256
+
+/* Where the components of the path walked last begin: in the last bytes of the buffer, which no tail reaches. */
+struct remora_walk {
+	__u16 count;
+	__u16 at[64];		/* a power of two, at least REMORA_PATH_DEPTH */
+};
+#define REMORA_FIXED_MAX (REMORA_HEAD_MAX - sizeof(struct remora_walk))
+
+static __always_inline struct remora_walk *remora_walk_of(struct remora_scratch *b)
+{
+	return (void *)b->data + sizeof(b->data) - sizeof(struct remora_walk);
+}
+
 static __always_inline struct remora_scratch *remora_begin_(struct remora_container *c, const __u32 size, __u32 type,
 							    __u32 which)
 {
@@ -126,21 +141,23 @@ static __always_inline struct remora_scratch *remora_begin_(struct remora_contai
 	}
 	b->busy = 1;
 	b->used = 0;
+	remora_walk_of(b)->count = 0;
 	__builtin_memset(b->data, 0, size);
 	remora_fill_head((struct remora_head *)b->data, c, type, size);
 	return b;
 }
 #define remora_begin(c, T)                                                                             \
 	({                                                                                             \
-		_Static_assert(sizeof(T) <= REMORA_HEAD_MAX, "an event's fixed part is at most 1 KiB");    \
+		_Static_assert(sizeof(T) <= REMORA_FIXED_MAX, "an event's fixed part is at most 894 bytes"); \
 		remora_begin_(c, sizeof(T), bpf_core_type_id_local(T), 0);                             \
 	})
 #define remora_begin_net(c, T)                                                                         \
 	({                                                                                             \
-		_Static_assert(sizeof(T) <= REMORA_HEAD_MAX, "an event's fixed part is at most 1 KiB");    \
+		_Static_assert(sizeof(T) <= REMORA_FIXED_MAX, "an event's fixed part is at most 894 bytes"); \
 		remora_begin_(c, sizeof(T), bpf_core_type_id_local(T), 1);                             \
 	})
 #define remora_event(b, T) ((T *)(b)->data)
+#define remora_cancel(b) ((void)((b)->busy = 0)) /* instead of remora_end(): there is no event after all */
 
 /* Where the next tail goes; fixed is sizeof the event. */
 static __always_inline void *remora_tail_at(struct remora_scratch *b, const __u32 fixed)
@@ -201,18 +218,17 @@ static __always_inline void remora_tail_user(struct remora_scratch *b, struct re
 		remora_tail_add(b, t, len);
 }
 
-#define REMORA_PATH_DEPTH 40
-#define REMORA_NAME_MAX 256
-
 /* The components of a path up to the task's root, over mount points, last one first. */
-static __always_inline void remora_tail_path(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed,
-					     const struct path *path, const struct path *root)
+static __always_inline void remora_tail_walk(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed,
+					     struct vfsmount *vfs, struct dentry *d, const struct path *root)
 {
-	struct vfsmount *vfs = BPF_CORE_READ(path, mnt), *root_vfs = BPF_CORE_READ(root, mnt);
-	struct dentry *d = BPF_CORE_READ(path, dentry), *root_d = BPF_CORE_READ(root, dentry);
+	struct vfsmount *root_vfs = BPF_CORE_READ(root, mnt);
+	struct dentry *root_d = BPF_CORE_READ(root, dentry);
 	struct mount *m = container_of(vfs, struct mount, mnt);
+	struct remora_walk *walk = remora_walk_of(b);
 	int i;
 
+	walk->count = 0;
 	for (i = 0; i < REMORA_PATH_DEPTH; i++) {
 		struct dentry *top = BPF_CORE_READ(vfs, mnt_root), *parent;
 
@@ -231,6 +247,7 @@ static __always_inline void remora_tail_path(struct remora_scratch *b, struct re
 		parent = BPF_CORE_READ(d, d_parent);
 		if (parent == d)
 			break;
+		walk->at[walk->count++ & 63] = b->used;
 		remora_tail_str(b, t, fixed, BPF_CORE_READ(d, d_name.name), REMORA_NAME_MAX, false);
 		d = parent;
 	}
@@ -238,6 +255,96 @@ static __always_inline void remora_tail_path(struct remora_scratch *b, struct re
 		t->truncated = 1;
 	else if (!t->len) /* the root itself: one empty component */
 		remora_tail_str(b, t, fixed, "", 2, false);
+}
+
+static __always_inline void remora_tail_path(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed,
+					     const struct path *path, const struct path *root)
+{
+	remora_tail_walk(b, t, fixed, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), root);
+}
+
+#define REMORA_PREFIX_MAX 128
+
+/*
+ * The path that the last tail has, from its beginning on: its first REMORA_PREFIX_MAX bytes or more, ended by NUL.
+ * A name as given may come behind what was walked, or stand alone. It is there until the next tail.
+ */
+static __always_inline const char *remora_path_forward(struct remora_scratch *b, const struct remora_tail *t,
+						       const __u32 fixed)
+{
+	__u32 start = (b->used - t->len) & (REMORA_TAIL_MAX - 1), used = 0, i;
+	struct remora_walk *walk = remora_walk_of(b);
+	char *to = remora_tail_at(b, fixed);
+	bool given = t->len;
+	long n;
+
+	to[0] = 0;
+	for (i = 0; i < REMORA_PATH_DEPTH; i++) {
+		__u32 count = walk->count, at = walk->at[(count - 1 - i) & 63];
+
+		if (i >= count || at < start || used >= REMORA_PREFIX_MAX) /* no more, or another tail's */
+			break;
+		given = at > start;
+		to[used] = '/';
+		n = bpf_probe_read_kernel_str(to + used + 1, REMORA_NAME_MAX,
+					      b->data + fixed + (at & (REMORA_TAIL_MAX - 1)));
+		if (n < 0)
+			break;
+		used = (used + n) & (4 * REMORA_PREFIX_MAX - 1);
+	}
+	if (!given || used >= REMORA_PREFIX_MAX)
+		return to;
+	if (b->data[fixed + start] != '/')
+		to[used++] = '/';
+	bpf_probe_read_kernel_str(to + used, REMORA_NAME_MAX, b->data + fixed + start);
+	return to;
+}
+
+/* Whether a name has a component that is empty, `.` or `..`, or is too long to tell. */
+static __always_inline bool remora_name_is_odd(const char *name)
+{
+	__u32 last = '/', i;	/* the last four characters */
+
+	for (i = 0; i < REMORA_NAME_MAX; i++) {
+		__u8 c = name[i];
+
+		if ((!c || c == '/') && ((last & 0xffffff) == ('/' << 16 | '.' << 8 | '.') ||
+					 (last & 0xffff) == ('/' << 8 | '.') || (c && i && (last & 0xff) == '/')))
+			return true;
+		if (!c)
+			return false;
+		last = last << 8 | c;
+	}
+	return true;
+}
+
+/*
+ * Whether the path that the last tail has is this prefix or below it, component by component. What cannot be
+ * compared counts as below: a path cut short, and a name as given with a component that is empty, `.` or `..`.
+ */
+static __always_inline bool remora_path_is_below(struct remora_scratch *b, const struct remora_tail *t,
+						 const __u32 fixed, const char *prefix)
+{
+	__u32 start = (b->used - t->len) & (REMORA_TAIL_MAX - 1), i;
+	struct remora_walk *walk = remora_walk_of(b);
+	const char *path;
+
+	if (t->truncated || !t->len)
+		return true;
+	if ((!walk->count || walk->at[0] != start) && remora_name_is_odd((const char *)b->data + fixed + start))
+		return true;
+	path = remora_path_forward(b, t, fixed);
+	if (prefix[0] != '/')
+		path++;
+	for (i = 0; i < REMORA_PREFIX_MAX - 1; i++) {
+		char c = prefix[i];
+
+		if (!c || (c == '/' && !prefix[i + 1]))
+			return !path[i] || path[i] == '/';
+		if (c != path[i])
+			return false;
+	}
+	return true;
 }
 
 /* Counts and sends the record. */

@@ -124,6 +124,14 @@ static __always_inline bool fill_sender(struct remora_process *p, const struct s
 	return true;
 }
 
+/* A length that is not 0, at most max + 1 (max: a power of two less one), so that verifiers before 6.8 see both. */
+static __always_inline __u32 bounded(__u32 len, const __u32 max)
+{
+	len--;
+	remora_barrier(len);
+	return (len & max) + 1;
+}
+
 static __always_inline void fill_address(remora_ipv6 *to, const struct segment *s, bool is_source)
 {
 	__u32 *word = (__u32 *)to;

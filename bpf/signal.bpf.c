@@ -207,7 +207,7 @@ static __always_inline bool is_by_current(__s32 code)
 }
 
 SEC("tp_btf/signal_generate")
-int BPF_PROG(generated, int signal, struct kernel_siginfo *info, struct task_struct *task, int type, int result)
+int BPF_PROG(generated, int signal, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
 {
 	struct remora_container *to = remora_container_of_task(task), *from = remora_container();
 	struct sending s = { .to = task, .signal = signal, .result = result };
@@ -215,7 +215,7 @@ int BPF_PROG(generated, int signal, struct kernel_siginfo *info, struct task_str
 	if (!to && !from)
 		return 0;
 	s.code = code_of(info, signal);
-	s.thread = !type;	/* PIDTYPE_PID, and group = 0 of old */
+	s.thread = !group;
 	s.by_current = is_by_current(s.code);
 	if (!s.by_current)
 		from = NULL;

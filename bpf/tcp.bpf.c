@@ -2,18 +2,11 @@
 /* TCP connections made, accepted, refused and closed. State changes happen in softirq as often as not, where
  * current is anybody: the container is the socket's, the process is remembered from where it is known. */
 #include "remora.bpf.h"
+#include "sock.bpf.h"
 
-#define AF_INET 2
-#define IPPROTO_TCP 6
-#define SOCK_DONE 1		/* bit of skc_flags: the peer's FIN has come */
 #define EADDRNOTAVAIL 99
 #define ECANCELED 125
 #define FLOWS 16384
-
-enum tcp_state {		/* ABI */
-	TCP_ESTABLISHED = 1, TCP_SYN_SENT, TCP_SYN_RECV, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE,
-	TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_LISTEN, TCP_CLOSING, TCP_NEW_SYN_RECV,
-};
 
 enum tcp_direction {
 	unknown,		/* made before it was observed */
@@ -65,9 +58,10 @@ struct tcp_metrics {
 	__u64 accepts REMORA_COUNTER("connections accepted");
 	__u64 closes REMORA_COUNTER("connections ended");
 	__u64 retransmits REMORA_COUNTER("segments sent again");
-	remora_bytes sent REMORA_COUNTER("bytes of payload sent by connections that ended");
-	remora_bytes received REMORA_COUNTER("bytes of payload received by connections that ended");
+	remora_bytes sent REMORA_COUNTER("bytes of payload sent");
+	remora_bytes received REMORA_COUNTER("bytes of payload received");
 	remora_histogram_ns connect_latency REMORA_HISTOGRAM("time from the first SYN to the connection's being made");
+	struct traffic _ended, _now;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -82,6 +76,10 @@ struct flow {
 	enum tcp_direction direction;
 	__u32 retransmits;	/* of the socket's, those that the metric has */
 	struct remora_process process;
+	struct ends ends;	/* once it is established */
+	__u64 root;		/* of the container, which another may follow in its place */
+	__u32 container;
+	__u32 _pad;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -135,42 +133,12 @@ static __always_inline struct tcp_metrics *metrics_of(struct remora_container *c
 }
 
 /* ---- Addresses ---- */
-static __always_inline void fill_mapped(remora_ipv6 *to, __be32 ipv4)
-{
-	__builtin_memset(to, 0, 10);
-	to->byte[10] = 0xff;
-	to->byte[11] = 0xff;
-	__builtin_memcpy(&to->byte[12], &ipv4, 4);
-}
-
-static __always_inline void fill_local(remora_ipv6 *to, const struct sock *sk)
-{
-	if (sk->__sk_common.skc_family == AF_INET)
-		fill_mapped(to, sk->__sk_common.skc_rcv_saddr);
-	else
-		BPF_CORE_READ_INTO(to, sk, __sk_common.skc_v6_rcv_saddr);
-}
-
-static __always_inline void fill_peer(remora_ipv6 *to, const struct sock *sk)
-{
-	if (sk->__sk_common.skc_family == AF_INET)
-		fill_mapped(to, sk->__sk_common.skc_daddr);
-	else
-		BPF_CORE_READ_INTO(to, sk, __sk_common.skc_v6_daddr);
-}
-
-/* skc_num is 0 again by the time a socket is closed; this stays. */
-static __always_inline __be16 local_port(const struct sock *sk)
-{
-	return BPF_CORE_READ((const struct inet_sock *)sk, inet_sport);
-}
-
 #define fill_ends(e, sk)                                        \
 	do {                                                    \
 		fill_local(&(e)->local_address, sk);            \
 		fill_peer(&(e)->peer_address, sk);              \
 		(e)->local_port = local_port(sk);               \
-		(e)->peer_port = (sk)->__sk_common.skc_dport;   \
+		(e)->peer_port = peer_port(sk);                 \
 	} while (0)
 
 /* ---- Listening ---- */
@@ -227,6 +195,8 @@ static __always_inline void connecting(struct remora_container *c, const struct 
 	struct flow flow = { .since = bpf_ktime_get_boot_ns(), .direction = outgoing };
 	__u64 key = (__u64)sk;
 
+	flow.root = c->root;
+	flow.container = c->index;
 	remora_fill_process(&flow.process);
 	if (bpf_map_update_elem(&tcp_flows, &key, &flow, BPF_ANY))
 		remora_lost(c);
@@ -247,6 +217,8 @@ static __always_inline void report_connect(struct remora_container *c, const str
 	}
 	if (!flow)
 		return;
+	if (!error)
+		fill_identity(&flow->ends, sk);
 	e = remora_reserve(c, struct connect_event);
 	if (e) {
 		e->process = flow->process;
@@ -272,11 +244,6 @@ static __always_inline void failed(struct remora_container *c, const struct sock
 }
 
 /* ---- Accepting ---- */
-static __always_inline __u32 retransmits_of(const struct sock *sk)
-{
-	return BPF_CORE_READ((const struct tcp_sock *)sk, total_retrans);
-}
-
 static __always_inline void accepted(struct remora_container *c, const struct sock *sk)
 {
 	struct flow flow = { .since = bpf_ktime_get_boot_ns(), .direction = incoming };
@@ -288,6 +255,9 @@ static __always_inline void accepted(struct remora_container *c, const struct so
 	if (listener)
 		flow.process = listener->process;
 	flow.retransmits = retransmits_of(sk);
+	flow.root = c->root;
+	flow.container = c->index;
+	fill_identity(&flow.ends, sk);
 	if (m) {
 		remora_add(&m->accepts, 1);
 		remora_add(&m->retransmits, flow.retransmits); /* of the SYN's answer, before there was a socket */
@@ -331,22 +301,6 @@ static __always_inline void closing(struct remora_container *c, const struct soc
 	}
 }
 
-struct traffic {
-	__u64 sent;
-	__u64 received;
-};
-
-/* The peer's FIN has a place in the sequence of bytes; what was sent again is counted again. */
-static __always_inline void fill_traffic(struct traffic *t, const struct sock *sk)
-{
-	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
-	__u64 sent = BPF_CORE_READ(tp, bytes_sent), again = BPF_CORE_READ(tp, bytes_retrans);
-	__u64 received = BPF_CORE_READ(tp, bytes_received), fin = sk->__sk_common.skc_flags >> SOCK_DONE & 1;
-
-	t->sent = sent > again ? sent - again : 0;
-	t->received = received > fin ? received - fin : 0;
-}
-
 static __always_inline void report_close(struct remora_container *c, const struct sock *sk, struct flow *flow,
 					 struct traffic *t)
 {
@@ -358,7 +312,7 @@ static __always_inline void report_close(struct remora_container *c, const struc
 	e->sent = t->sent;
 	e->received = t->received;
 	e->retransmits = retransmits_of(sk);
-	e->round_trip = BPF_CORE_READ((const struct tcp_sock *)sk, srtt_us) >> 3;
+	e->round_trip = round_trip_of(sk);
 	e->error = sk->sk_err;
 	if (flow) {
 		e->direction = flow->direction;
@@ -369,18 +323,21 @@ static __always_inline void report_close(struct remora_container *c, const struc
 	remora_submit(e);
 }
 
+/* The flow is forgotten first: see raise(). */
 static __always_inline void ended(struct remora_container *c, const struct sock *sk, struct flow *flow)
 {
 	struct tcp_metrics *m = metrics_of(c);
 	struct traffic traffic;
+	__u64 key = (__u64)sk;
 
 	fill_traffic(&traffic, sk);
-	if (m) {
-		remora_add(&m->closes, 1);
-		remora_add(&m->sent, traffic.sent);
-		remora_add(&m->received, traffic.received);
-	}
 	report_close(c, sk, flow, &traffic);
+	bpf_map_delete_elem(&tcp_flows, &key);
+	if (!m)
+		return;
+	remora_add(&m->closes, 1);
+	remora_add(&m->_ended.sent, traffic.sent);
+	remora_add(&m->_ended.received, traffic.received);
 }
 
 static __always_inline void closed(struct remora_container *c, const struct sock *sk, int from)
@@ -388,10 +345,13 @@ static __always_inline void closed(struct remora_container *c, const struct sock
 	__u64 key = (__u64)sk;
 	struct flow *flow = bpf_map_lookup_elem(&tcp_flows, &key);
 
+	if (c && from != TCP_SYN_SENT && from != TCP_SYN_RECV && from != TCP_NEW_SYN_RECV && from != TCP_LISTEN &&
+	    from != TCP_CLOSE) {
+		ended(c, sk, flow);
+		return;
+	}
 	if (c && (from == TCP_SYN_SENT || (from == TCP_SYN_RECV && flow)))
 		failed(c, sk, flow);
-	else if (c && from != TCP_SYN_RECV && from != TCP_NEW_SYN_RECV && from != TCP_LISTEN && from != TCP_CLOSE)
-		ended(c, sk, flow);
 	if (from == TCP_LISTEN)
 		forget_listener(sk);
 	if (flow)
@@ -403,7 +363,7 @@ int BPF_PROG(changed, const struct sock *sk, const int from, const int to)
 {
 	struct remora_container *c;
 
-	if (sk->sk_protocol != IPPROTO_TCP)
+	if (sk->sk_protocol != tcp)
 		return 0;
 	c = remora_container_of_sock(sk);
 	if (to == TCP_CLOSE)
@@ -483,7 +443,7 @@ static __always_inline void refused(const struct sock *sk, const void *to, const
 SEC("fexit/tcp_v4_connect") REMORA_OPTIONAL
 int BPF_PROG(refused_v4, struct sock *sk, const void *to, int len, int result)
 {
-	if (sk->sk_protocol == IPPROTO_TCP)
+	if (sk->sk_protocol == tcp)
 		refused(sk, to, 8, result);
 	return 0;
 }
@@ -495,11 +455,69 @@ int BPF_PROG(refused_v6, struct sock *sk, const void *to, int len, int result)
 	struct sockaddr_any address = {};
 	__u32 *word = (__u32 *)&address.ipv6;
 
-	if (result >= 0 || sk->sk_protocol != IPPROTO_TCP)
+	if (result >= 0 || sk->sk_protocol != tcp)
 		return 0;
 	bpf_probe_read_kernel(&address, sizeof(address), to);
 	if (!word[0] && !word[1] && word[2] == 0xffff0000)
 		return 0;
 	refused(sk, to, sizeof(address), result);
+	return 0;
+}
+
+/* ---- Bytes of connections that live: see raise() ---- */
+static __always_inline bool is_used(const __u32 *place)
+{
+	struct remora_container *c = place ? remora_container_at(*place) : NULL;
+
+	return c && c->root;
+}
+
+SEC("iter/bpf_map_elem") REMORA_REFRESH("tcp_metrics")
+int begin(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct tcp_metrics *m = ctx->value;
+
+	if (m && is_used(ctx->key))
+		m->_now = m->_ended;
+	return 0;
+}
+
+SEC("iter/bpf_map_elem") REMORA_REFRESH("tcp_flows")
+int live(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct flow *flow = ctx->value;
+	struct remora_container *c;
+	struct traffic traffic;
+	struct tcp_metrics *m;
+	struct ends ends;
+	__u64 key;
+
+	if (!flow || !ctx->key || !flow->ends.local_port)
+		return 0;
+	key = *(__u64 *)ctx->key;
+	ends = flow->ends;
+	c = remora_container_at(flow->container);
+	if (!c || c->root != flow->root || !is_alive(&ends, (struct sock *)key)) {
+		bpf_map_delete_elem(&tcp_flows, &key);
+		return 0;
+	}
+	fill_traffic(&traffic, (struct sock *)key);
+	m = metrics_of(c);
+	if (m) {
+		m->_now.sent += traffic.sent;
+		m->_now.received += traffic.received;
+	}
+	return 0;
+}
+
+SEC("iter/bpf_map_elem") REMORA_REFRESH("tcp_metrics")
+int publish(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct tcp_metrics *m = ctx->value;
+
+	if (m && is_used(ctx->key)) {
+		raise(&m->sent, m->_now.sent);
+		raise(&m->received, m->_now.received);
+	}
 	return 0;
 }

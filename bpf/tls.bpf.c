@@ -53,7 +53,17 @@ struct span {
 	__u32 len;
 };
 
-/* Read straight into the record: the verifier need not follow what memory has, and so comes to an end. */
+/* What is known of a hello before it is read. */
+struct hello {
+	__u32 at;		/* of its first byte in the packet */
+	__u32 have;		/* bytes that are there */
+	__u32 end;		/* of the message, its header included */
+	__u32 reach;		/* of the record it begins in: a message may continue in another */
+	__u16 version;
+	bool is_part;		/* it is not in the packet, but in the socket's part */
+	bool is_egress;
+};
+
 struct client_hello_event {
 	struct remora_head head;
 	struct remora_process process; /* outgoing: sent it; incoming: made the socket that listens */
@@ -72,10 +82,13 @@ struct client_hello_event {
 		REMORA_OPTIONAL;
 	bool _is_doubled;	/* an extension came twice */
 	__u8 _pad;
-	__u32 _at;		/* how far it has been read */
+	/* The hello is read straight into the record: what is in memory the verifier need not follow. */
+	struct hello _hello;
 	struct span _server_name;
 	struct span _alpn;
 	struct span _versions;
+	__u32 _at;		/* how far it has been read */
+	__u32 _pad2;
 } REMORA_EVENT("client_hello", "a TLS client began a handshake");
 
 struct hello_key {
@@ -177,23 +190,33 @@ enum verdict {
 	bad,
 };
 
-struct hello {
-	const struct segment *segment;
-	struct part *part;	/* or the segment itself */
-	__u32 have;		/* bytes that are there */
-	__u32 end;		/* of the message, header included */
-	__u32 reach;		/* of the record it begins in: a message may continue in another */
-	__u16 version;
+/* Where a hello is. */
+struct source {
+	struct __sk_buff *skb;
+	struct part *part;
+	const struct hello *hello;
 };
 
 /* A constant number of bytes. */
-static __always_inline bool take(const struct hello *h, __u32 at, void *to, const __u32 len)
+static __always_inline bool take(const struct source *s, __u32 at, void *to, const __u32 len)
 {
-	if (at + len > h->have)
+	if (at + len > s->hello->have)
 		return false;
-	if (h->part)
-		return !bpf_probe_read_kernel(to, len, &h->part->data[at & (HELLO_MAX - 1)]);
-	return !bpf_skb_load_bytes(h->segment->skb, h->segment->at + at, to, len);
+	if (s->part)
+		return !bpf_probe_read_kernel(to, len, &s->part->data[at & (HELLO_MAX - 1)]);
+	return !bpf_skb_load_bytes(s->skb, s->hello->at + at, to, len);
+}
+
+/* Up to NAME_MAX bytes, which are there, to a place that has room. */
+static __always_inline void copy(const struct source *s, __u32 at, void *to, __u32 len)
+{
+	if (!len)
+		return;
+	len = bounded(len, NAME_MAX);
+	if (s->part)
+		bpf_probe_read_kernel(to, len, &s->part->data[at & (HELLO_MAX - 1)]);
+	else
+		bpf_skb_load_bytes(s->skb, s->hello->at + at, to, len);
 }
 
 static __always_inline __u32 number(const __u8 *b)
@@ -201,26 +224,9 @@ static __always_inline __u32 number(const __u8 *b)
 	return b[0] << 8 | b[1];
 }
 
-/* Up to NAME_MAX bytes, which are there, to a place that has room. */
-static __always_inline void copy(const struct hello *h, __u32 at, void *to, __u32 len)
+/* Whether this is the head of a hello, and how long that says it is. */
+static __always_inline bool read_head(struct hello *h, const __u8 *b)
 {
-	remora_barrier(len);
-	len &= NAME_MAX;
-	if (!len)
-		return;
-	if (h->part)
-		bpf_probe_read_kernel(to, len, &h->part->data[at & (HELLO_MAX - 1)]);
-	else
-		bpf_skb_load_bytes(h->segment->skb, h->segment->at + at, to, len);
-}
-
-/* Whether a hello begins here, and how long it says it is. */
-static __always_inline bool begins(struct hello *h)
-{
-	__u8 b[HEAD + 1];
-
-	if (!take(h, 0, b, HEAD))
-		return false;
 	if (b[0] != HANDSHAKE || b[1] != 3 || b[2] > 4 || b[5] != CLIENT_HELLO || b[6] || b[9] != 3 || b[10] > 4)
 		return false;
 	h->reach = RECORD + number(&b[3]);
@@ -234,13 +240,13 @@ static __always_inline bool begins(struct hello *h)
 }
 
 /* Something that reaches up to there is missing. */
-static __always_inline enum verdict missing(const struct hello *h, __u32 to)
+static __always_inline enum verdict missing(const struct source *s, __u32 to)
 {
-	return to > h->end ? bad : cut;
+	return to > s->hello->end ? bad : cut;
 }
 
 /* The highest known of the versions, which stand behind the length of their list. */
-static __always_inline enum verdict read_versions(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_versions(const struct source *s, struct client_hello_event *e)
 {
 	const struct span *list = &e->_versions;
 	__u32 i;
@@ -248,11 +254,11 @@ static __always_inline enum verdict read_versions(const struct hello *h, struct 
 
 	if (!list->len)
 		return whole;
-	if (!take(h, list->at, b, 1) || b[0] + 1U != list->len || !b[0] || b[0] & 1)
+	if (!take(s, list->at, b, 1) || b[0] + 1U != list->len || !b[0] || b[0] & 1)
 		return bad;
 	e->version = unknown;
 	for (i = 0; i < VERSIONS_MAX; i++) {
-		if (1 + 2 * i >= list->len || !take(h, list->at + 1 + 2 * i, b, 2))
+		if (1 + 2 * i >= list->len || !take(s, list->at + 1 + 2 * i, b, 2))
 			break;
 		if (b[0] == 3 && b[1] <= 4 && number(b) > e->version)
 			e->version = number(b);
@@ -261,14 +267,14 @@ static __always_inline enum verdict read_versions(const struct hello *h, struct 
 }
 
 /* A list of one name: its length, a type, the name's length, the name. */
-static __always_inline enum verdict read_server_name(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_server_name(const struct source *s, struct client_hello_event *e)
 {
 	struct span *name = &e->_server_name;
 	__u8 b[5];
 
 	if (!name->len)
 		return whole;
-	if (!take(h, name->at, b, sizeof(b)) || number(b) + 2 != name->len || b[2] || !number(&b[3]) ||
+	if (!take(s, name->at, b, sizeof(b)) || number(b) + 2 != name->len || b[2] || !number(&b[3]) ||
 	    number(&b[3]) + sizeof(b) != name->len)
 		return bad;
 	name->at += sizeof(b);
@@ -276,14 +282,14 @@ static __always_inline enum verdict read_server_name(const struct hello *h, stru
 	return whole;
 }
 
-static __always_inline enum verdict read_alpn(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_alpn(const struct source *s, struct client_hello_event *e)
 {
 	struct span *list = &e->_alpn;
 	__u8 b[2];
 
 	if (!list->len)
 		return whole;
-	if (list->len < 4 || !take(h, list->at, b, 2) || number(b) + 2 != list->len)
+	if (list->len < 4 || !take(s, list->at, b, 2) || number(b) + 2 != list->len)
 		return bad;
 	list->at += 2;
 	list->len -= 2;
@@ -291,26 +297,26 @@ static __always_inline enum verdict read_alpn(const struct hello *h, struct clie
 }
 
 /* None of these is ever empty. */
-static __always_inline void note(struct client_hello_event *e, struct span *s, __u32 len)
+static __always_inline void note(struct client_hello_event *e, struct span *at, __u32 len)
 {
-	if (s->at || !len)
+	if (at->len || !len)
 		e->_is_doubled = true;
-	s->at = e->_at;
-	s->len = len;
+	at->at = e->_at;
+	at->len = len;
 }
 
-static __always_inline enum verdict read_extension(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_extension(const struct source *s, struct client_hello_event *e)
 {
 	__u32 type, len;
 	__u8 b[4];
 
-	if (!take(h, e->_at, b, sizeof(b)))
-		return missing(h, e->_at + sizeof(b));
+	if (!take(s, e->_at, b, sizeof(b)))
+		return missing(s, e->_at + sizeof(b));
 	type = number(b);
 	len = number(&b[2]);
 	e->_at += sizeof(b);
-	if (e->_at + len > h->have)
-		return missing(h, e->_at + len);
+	if (e->_at + len > s->hello->have)
+		return missing(s, e->_at + len);
 	if ((type & 0xf0f) != 0xa0a)
 		e->extensions++;
 	if (type == SERVER_NAME)
@@ -325,48 +331,48 @@ static __always_inline enum verdict read_extension(const struct hello *h, struct
 	return whole;
 }
 
-static __always_inline enum verdict read_extensions(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_extensions(const struct source *s, struct client_hello_event *e)
 {
 	enum verdict verdict = whole;
 	__u32 i;
 
-	for (i = 0; i < EXTENSIONS_MAX && e->_at != h->end && verdict == whole; i++)
-		verdict = read_extension(h, e);
+	for (i = 0; i < EXTENSIONS_MAX && e->_at != s->hello->end && verdict == whole; i++)
+		verdict = read_extension(s, e);
 	if (e->_is_doubled)
 		return bad;
-	return verdict == whole && e->_at != h->end ? cut : verdict;
+	return verdict == whole && e->_at != s->hello->end ? cut : verdict;
 }
 
 /* After the fixed part: session id, cipher suites, compression methods, extensions if any. */
-static __always_inline enum verdict read_hello(const struct hello *h, struct client_hello_event *e)
+static __always_inline enum verdict read_message(const struct source *s, struct client_hello_event *e)
 {
 	__u8 b[2];
 
 	e->_at = FIXED;
-	if (!take(h, e->_at, b, 1))
-		return missing(h, e->_at + 1);
+	if (!take(s, e->_at, b, 1))
+		return missing(s, e->_at + 1);
 	if (b[0] > SESSION_MAX)
 		return bad;
 	e->_at += 1 + b[0];
-	if (!take(h, e->_at, b, 2))
-		return missing(h, e->_at + 2);
+	if (!take(s, e->_at, b, 2))
+		return missing(s, e->_at + 2);
 	if (!number(b) || number(b) & 1)
 		return bad;
 	e->ciphers = number(b) / 2;
 	e->_at += 2 + number(b);
-	if (!take(h, e->_at, b, 1))
-		return missing(h, e->_at + 1);
+	if (!take(s, e->_at, b, 1))
+		return missing(s, e->_at + 1);
 	if (!b[0])
 		return bad;
 	e->_at += 1 + b[0];
-	if (e->_at == h->end)
+	if (e->_at == s->hello->end)
 		return whole;
-	if (!take(h, e->_at, b, 2))
-		return missing(h, e->_at + 2);
+	if (!take(s, e->_at, b, 2))
+		return missing(s, e->_at + 2);
 	e->_at += 2;
-	if (e->_at + number(b) != h->end)
+	if (e->_at + number(b) != s->hello->end)
 		return bad;
-	return read_extensions(h, e);
+	return read_extensions(s, e);
 }
 
 /* ---- Telling ---- */
@@ -392,11 +398,11 @@ static __always_inline bool split_names(struct client_hello_event *e, char *at, 
 	return is_cut || e->_at == len;
 }
 
-static __always_inline bool add_names(const struct hello *h, struct remora_scratch *b, struct client_hello_event *e,
-				      const __u32 fixed)
+static __always_inline bool add_names(const struct source *s, struct remora_scratch *b,
+				      struct client_hello_event *e)
 {
+	char *to = remora_tail_at(b, sizeof(*e));
 	__u32 len = e->_alpn.len;
-	char *to = remora_tail_at(b, fixed);
 
 	if (!len)
 		return true;
@@ -404,13 +410,13 @@ static __always_inline bool add_names(const struct hello *h, struct remora_scrat
 		len = NAME_MAX;
 		e->alpn.truncated = 1;
 	}
-	copy(h, e->_alpn.at, to, len);
+	copy(s, e->_alpn.at, to, len);
 	remora_tail_add(b, &e->alpn, len);
 	return split_names(e, to, len, e->alpn.truncated);
 }
 
-static __always_inline void add_server_name(const struct hello *h, struct remora_scratch *b,
-					    struct client_hello_event *e, const __u32 fixed)
+static __always_inline void add_server_name(const struct source *s, struct remora_scratch *b,
+					    struct client_hello_event *e)
 {
 	__u32 len = e->_server_name.len;
 
@@ -418,36 +424,52 @@ static __always_inline void add_server_name(const struct hello *h, struct remora
 		len = NAME_MAX;
 		e->server_name.truncated = 1;
 	}
-	copy(h, e->_server_name.at, remora_tail_at(b, fixed), len);
+	copy(s, e->_server_name.at, remora_tail_at(b, sizeof(*e)), len);
 	remora_tail_add(b, &e->server_name, len);
 }
 
-static __always_inline enum verdict fill(const struct hello *h, struct remora_scratch *b,
-					 struct client_hello_event *e)
+/* Reads into the record that has been begun. Verified for itself, whatever state a caller is in. */
+__noinline int read_hello(struct __sk_buff *skb)
 {
-	const __u32 fixed = sizeof(*e);
+	struct source s = { .skb = skb };
+	struct client_hello_event *e;
+	struct remora_scratch *b;
 	enum verdict verdict;
+	__u32 net = 1;
 
-	e->version = h->version;
-	verdict = read_hello(h, e);
-	if (verdict == bad || read_versions(h, e) || read_server_name(h, e) || read_alpn(h, e))
+	b = bpf_map_lookup_elem(&remora_scratch, &net);
+	if (!b || !skb->sk)
 		return bad;
-	add_server_name(h, b, e, fixed);
-	return add_names(h, b, e, fixed) ? verdict : bad;
+	e = remora_event(b, struct client_hello_event);
+	s.hello = &e->_hello;
+	if (s.hello->is_part) {
+		s.part = bpf_sk_storage_get(&tls_parts, skb->sk, 0, 0);
+		if (!s.part)
+			return bad;
+	}
+	verdict = read_message(&s, e);
+	if (verdict == bad || read_versions(&s, e) || read_server_name(&s, e) || read_alpn(&s, e))
+		return bad;
+	add_server_name(&s, b, e);
+	return add_names(&s, b, e) ? verdict : bad;
 }
 
-static __always_inline void tell(struct remora_container *c, const struct hello *h, struct remora_process *process,
-				 bool is_egress)
+static __always_inline void tell(struct remora_container *c, const struct segment *s, struct hello *h,
+				 struct remora_process *process)
 {
+	enum hello_direction direction = h->is_egress ? outgoing : incoming;
 	struct remora_scratch *b = remora_begin_net(c, struct client_hello_event);
 	struct client_hello_event *e;
-	enum hello_direction direction = is_egress ? outgoing : incoming;
-	enum verdict verdict;
+	int verdict;
 
 	if (!b)
 		return;
 	e = remora_event(b, struct client_hello_event);
-	verdict = fill(h, b, e);
+	if (h->have > h->reach)
+		h->have = h->reach;
+	e->_hello = *h;
+	e->version = h->version;
+	verdict = read_hello(s->skb);
 	if (verdict != whole)
 		count_failure(c, direction, verdict == bad);
 	if (verdict == bad) {
@@ -456,7 +478,7 @@ static __always_inline void tell(struct remora_container *c, const struct hello 
 	}
 	count_hello(c, direction, e->version);
 	e->process = *process;
-	fill_ends(&e->ends, h->segment);
+	fill_ends(&e->ends, s);
 	e->direction = direction;
 	e->truncated = verdict == cut;
 	remora_end(c, b, sizeof(*e));
@@ -472,12 +494,10 @@ static __always_inline void append(struct part *part, const struct segment *s, _
 		len = s->len - skip;
 		if (at >= HELLO_MAX)
 			break;
-		if (len > PIECE - 1)
-			len = PIECE - 1;
-		remora_barrier(len);
-		remora_barrier(at);
-		len &= PIECE - 1;
-		if (!len || bpf_skb_load_bytes(s->skb, s->at + skip, &part->data[at & (HELLO_MAX - 1)], len))
+		if (len > PIECE)
+			len = PIECE;
+		len = bounded(len, PIECE - 1);
+		if (bpf_skb_load_bytes(s->skb, s->at + skip, &part->data[at & (HELLO_MAX - 1)], len))
 			break;
 		part->len = at + len;
 		skip += len;
@@ -501,20 +521,18 @@ static __always_inline void fill_process(struct remora_process *p, const struct 
 /* A connection whose hello is incomplete: what has come now belongs to it, or ends it. */
 static __always_inline void go_on(const struct segment *s, struct part *part)
 {
-	struct hello h = { .segment = s, .part = part };
+	struct hello h = { .is_part = true, .is_egress = part->is_egress };
 	bool is_last = s->flags & (TCP_FIN | TCP_RST);
 	struct remora_container *c;
 
 	if (s->is_egress == part->is_egress && part->next - s->seq < s->len)
 		append(part, s, part->next - s->seq);
 	h.have = part->len < HELLO_MAX ? part->len : HELLO_MAX;
-	if (!begins(&h) || (h.have < h.reach && h.have < HELLO_MAX && !is_last))
+	if (!read_head(&h, part->data) || (h.have < h.reach && h.have < HELLO_MAX && !is_last))
 		return;
-	if (h.have > h.reach)
-		h.have = h.reach;
 	c = remora_container_of_skb(s->skb);
 	if (c)
-		tell(c, &h, &part->process, part->is_egress);
+		tell(c, s, &h, &part->process);
 	bpf_sk_storage_delete(&tls_parts, s->sk);
 }
 
@@ -531,9 +549,8 @@ static __always_inline void start(struct remora_container *c, const struct segme
 	append(part, s, 0);
 }
 
-static __always_inline void greet(struct hello *h)
+static __always_inline void greet(const struct segment *s, struct hello *h)
 {
-	const struct segment *s = h->segment;
 	struct remora_container *c = remora_container_of_skb(s->skb);
 	struct tls_params *params = c ? remora_params_of(c) : NULL;
 	struct remora_process process = {};
@@ -549,17 +566,16 @@ static __always_inline void greet(struct hello *h)
 		start(c, s, tp);
 		return;
 	}
-	if (h->have > h->reach)
-		h->have = h->reach;
 	fill_process(&process, s, tp);
-	tell(c, h, &process, s->is_egress);
+	tell(c, s, h, &process);
 }
 
 static __always_inline int passed(struct __sk_buff *skb, const bool is_egress)
 {
 	struct segment s = {};
-	struct hello h = { .segment = &s };
+	struct hello h = {};
 	struct part *part;
+	__u8 head[HEAD + 1];
 
 	if (!read_segment(&s, skb, is_egress))
 		return 1;
@@ -568,9 +584,12 @@ static __always_inline int passed(struct __sk_buff *skb, const bool is_egress)
 		go_on(&s, part);
 		return 1;
 	}
+	if (s.len < HEAD || bpf_skb_load_bytes(skb, s.at, head, HEAD) || !read_head(&h, head))
+		return 1;
+	h.at = s.at;
 	h.have = s.len;
-	if (begins(&h))
-		greet(&h);
+	h.is_egress = is_egress;
+	greet(&s, &h);
 	return 1;
 }
 

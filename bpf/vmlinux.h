@@ -287,6 +287,7 @@ struct tcp_sock {
 	u32 srtt_us;
 	u32 total_retrans;
 	u32 segs_out;
+	u32 segs_in;
 };
 struct sk_buff {
 	struct sock *sk;

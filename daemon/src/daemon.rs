@@ -18,8 +18,8 @@ use crate::event::Hub;
 use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
 use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
-use crate::tracer::{Engine, keep::Keep, settings::Settings};
-use crate::{intake, registry, sink};
+use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings};
+use crate::{intake, registry, sink, stacks};
 
 mod listen;
 
@@ -146,7 +146,7 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         directory.clone(),
         keep,
         kept.clone(),
-        Settings::load(&config.state_dir, config.tracers.params.clone())?,
+        Settings::load(&config.state_dir, configured(config))?,
         config.tracers.detach_after,
     )?;
     engine.add_all(&config.tracers_dir);
@@ -163,19 +163,33 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         hub.clone(),
         gone,
     )?;
-    let (registry, thread) =
-        registry::Registry::start(config.clone(), cgroups, scope, engine, directory, boot, removals)?;
+    let stacks = stacks::Handle::start(places.clone())?;
+    let (registry, thread) = registry::Registry::start(
+        config.clone(),
+        cgroups,
+        scope,
+        engine,
+        directory,
+        stacks.clone(),
+        boot,
+        removals,
+    )?;
     // Only now that everybody is known again may what waits in the ring be read.
     let reader = reader.start()?;
     // Loading leaves much behind that is needed no more.
     // SAFETY: gives free memory back to the kernel.
     unsafe { libc::malloc_trim(0) };
-    let api = Api { registry: registry.clone(), hub, kept, places, ring_bytes: shared.ring_bytes };
+    let api = Api { registry: registry.clone(), hub, stacks, kept, places, ring_bytes: shared.ring_bytes };
     if config.scan.at_start {
         let (roots, registry) = (config.scan.runtime_roots.clone(), registry.clone());
         tokio::spawn(async move { registry::scan::at_start(&roots, &registry).await });
     }
     Ok(Parts { registry, thread, reader, api })
+}
+
+fn configured(config: &Config) -> Configured {
+    let tracers = &config.tracers;
+    Configured { params: tracers.params.clone(), budget: tracers.budget, budgets: tracers.budgets.clone() }
 }
 
 /// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.

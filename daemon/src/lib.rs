@@ -16,6 +16,7 @@ pub mod decode;
 
 pub mod sink;
 pub mod metrics;
+pub mod stacks;
 pub mod api;
 pub mod daemon;
 pub mod cli;

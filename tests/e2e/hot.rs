@@ -1,5 +1,6 @@
 //! Tracers change while everything runs: replaced without a gap, started and stopped without a trace.
 
+mod budgets;
 mod params;
 mod switches;
 

@@ -208,6 +208,12 @@ impl Bed {
         self.get("/metrics").lines().filter(|l| l.starts_with(prefix)).filter_map(Series::parse).collect()
     }
 
+    /// The value of the one series of this name with these labels, beside others.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let has = |s: &Series| s.name == name && labels.iter().all(|(k, v)| s.label(k) == Some(v));
+        self.series(name).into_iter().find(has).map(|s| s.value)
+    }
+
     /// Nothing may be in scope, and nothing attached, a while after the last container ended.
     pub fn assert_empty(&self) {
         wait_for("the scope to be empty", || {

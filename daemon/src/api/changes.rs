@@ -17,6 +17,7 @@ use tokio::net::UnixListener;
 
 use super::{Api, Named, json, not_a_name, problem};
 use crate::registry::change::{Change, Own};
+use crate::tracer::budget::Budget;
 use crate::tracer::change::ChangeError;
 use crate::tracer::params::Values;
 use crate::tracer::{ObjectFile, file::OBJECT_MAX, trial};
@@ -94,6 +95,17 @@ pub fn params() -> MethodRouter<Api> {
     patch(async |_: Root, State(api): State<Api>, name: Named, body: Body| match values(body) {
         Ok(values) => on_tracer(api, name, |name| Change::SetParams(name, values)).await,
         Err(response) => response,
+    })
+}
+
+/// `PUT /v1/tracers/NAME/budget`
+pub fn budget() -> MethodRouter<Api> {
+    put(async |_: Root, State(api): State<Api>, name: Named, body: Body| {
+        let budget = body.map_err(|e| problem(e.status(), &e.body_text())).and_then(|b| parse::<Budget>(&b));
+        match budget {
+            Ok(budget) => on_tracer(api, name, |name| Change::SetBudget(name, budget)).await,
+            Err(response) => response,
+        }
     })
 }
 

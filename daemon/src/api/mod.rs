@@ -3,17 +3,19 @@
 mod changes;
 pub mod client;
 mod events;
+mod profile;
 mod tables;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Json, Router,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
 
@@ -23,11 +25,13 @@ use crate::metrics::{self, Gauges};
 use crate::registry::{Handle, record::is_meant};
 use crate::scope::abi::{Container, Reader};
 use crate::scope::mapped::Mapped;
+use crate::stacks;
 
 #[derive(Debug, Clone)]
 pub struct Api {
     pub registry: Handle,
     pub hub: Hub,
+    pub stacks: stacks::Handle,
     pub kept: Arc<Mapped<Reader>>,
     pub places: Arc<Mapped<Container>>,
     pub ring_bytes: u32,
@@ -44,6 +48,8 @@ fn router(api: Api) -> Router {
         .route("/v1/version", get(version))
         .route("/v1/containers", get(containers))
         .route("/v1/containers/{id}", get(container))
+        .route("/v1/containers/{id}/stacks", get(profile::first))
+        .route("/v1/containers/{id}/stacks/{table}", get(profile::of_table))
         .route("/v1/containers/{id}/tables", get(tables::list))
         .route("/v1/containers/{id}/tables/{name}", get(tables::rows))
         .route("/v1/containers/{id}/tracers/{name}", changes::own())
@@ -53,6 +59,7 @@ fn router(api: Api) -> Router {
         .route("/v1/tracers/{name}/start", post(changes::start))
         .route("/v1/tracers/{name}/stop", post(changes::stop))
         .route("/v1/tracers/{name}/params", changes::params())
+        .route("/v1/tracers/{name}/budget", changes::budget())
         .route("/v1/events", get(events::stream))
         .route("/metrics", get(scrape))
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such resource"))
@@ -106,11 +113,36 @@ async fn container(State(api): State<Api>, wanted: Named) -> Response {
     }
 }
 
-async fn tracers(State(api): State<Api>) -> impl IntoResponse {
-    json(&api.registry.tracers().await)
+/// Whether the cost of programs is wanted, too: it is counted from then on, for as long as somebody asks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Ask {
+    cost: bool,
 }
 
-async fn tracer(State(api): State<Api>, name: Named) -> Response {
+type Asked = Result<Query<Ask>, QueryRejection>;
+
+impl Api {
+    async fn heed(&self, asked: Asked) -> Result<(), Response> {
+        let Query(ask) = asked.map_err(|e| problem(StatusCode::BAD_REQUEST, &e.body_text()))?;
+        if ask.cost {
+            self.registry.ask_for_cost().await;
+        }
+        Ok(())
+    }
+}
+
+async fn tracers(State(api): State<Api>, asked: Asked) -> Response {
+    match api.heed(asked).await {
+        Ok(()) => json(&api.registry.tracers().await),
+        Err(response) => response,
+    }
+}
+
+async fn tracer(State(api): State<Api>, name: Named, asked: Asked) -> Response {
+    if let Err(response) = api.heed(asked).await {
+        return response;
+    }
     let Ok(Path(name)) = name else { return not_a_name() };
     match api.registry.tracers().await.into_iter().find(|t| t.description.name == name) {
         Some(view) => json(&view),
@@ -118,7 +150,10 @@ async fn tracer(State(api): State<Api>, name: Named) -> Response {
     }
 }
 
-async fn scrape(State(api): State<Api>) -> Response {
+async fn scrape(State(api): State<Api>, asked: Asked) -> Response {
+    if let Err(response) = api.heed(asked).await {
+        return response;
+    }
     let Some(survey) = api.registry.survey().await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
     };

@@ -13,6 +13,7 @@ use crate::decode::text::json_string;
 use crate::decode::value::Clock;
 use crate::metrics::tables::{self, Rows};
 use crate::registry::{Survey, Surveyed};
+use crate::tracer::load::Table;
 
 /// Rows in one answer, if it is not said how many.
 const ROWS: usize = 10_000;
@@ -56,17 +57,20 @@ pub async fn rows(
     };
     let why = missing(&survey, &survey.containers[container], &table);
     let read = tokio::task::spawn_blocking(move || {
-        let container = &survey.containers[container];
-        read(&survey, container, &table, limit).map(|rows| document(container, &rows, limit))
+        let rows = read(&survey, &survey.containers[container], &table, limit);
+        rows.map(|(rows, table)| (survey, rows, table))
     });
-    match read.await {
-        Ok(Some(body)) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        _ => problem(StatusCode::NOT_FOUND, &why),
+    let Ok(Some((survey, mut rows, table))) = read.await else { return problem(StatusCode::NOT_FOUND, &why) };
+    let container = &survey.containers[container];
+    if let Some(table) = table.filter(|t| t.stacks.is_some()) {
+        rows.stacks = api.stacks.of_rows(table, container.view.cgroup_id, rows.clone()).await;
     }
+    let body = document(container, &rows, limit);
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// The container that is meant: one that runs rather than one that ended, then the newest.
-async fn find(api: &Api, wanted: &str) -> Result<(Survey, usize), Response> {
+pub(super) async fn find(api: &Api, wanted: &str) -> Result<(Survey, usize), Response> {
     let Some(survey) = api.registry.survey().await else {
         return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"));
     };
@@ -81,14 +85,15 @@ async fn find(api: &Api, wanted: &str) -> Result<(Survey, usize), Response> {
     Err(problem(StatusCode::NOT_FOUND, &format!("container {wanted} {why}")))
 }
 
-fn read(survey: &Survey, container: &Surveyed, table: &str, limit: usize) -> Option<Rows> {
+/// The rows, and the table that they are in while the container is there.
+fn read(survey: &Survey, container: &Surveyed, table: &str, limit: usize) -> Option<(Rows, Option<Table>)> {
     let Some(index) = container.index else {
-        return container.rows.iter().find(|r| r.plan.name == table).cloned();
+        return Some((container.rows.iter().find(|r| r.plan.name == table)?.clone(), None));
     };
     let mut mine = survey.meters.iter().filter(|m| container.view.tracers.contains(&m.tracer));
     let (meter, table) = mine.find_map(|m| m.tables.iter().find(|t| t.plan.name == table).map(|t| (m, t)))?;
     meter.refresh();
-    Some(tables::rows(table, index, limit))
+    Some((tables::rows(table, index, limit), Some(table.clone())))
 }
 
 fn document(container: &Surveyed, rows: &Rows, limit: usize) -> Vec<u8> {
@@ -112,6 +117,9 @@ fn missing(survey: &Survey, container: &Surveyed, table: &str) -> String {
     let has = |t: &&crate::tracer::view::TracerView| t.description.tables.iter().any(|d| d.name == table);
     match survey.tracers.iter().find(has) {
         None => format!("no table {table}"),
+        Some(_) if container.index.is_none() => {
+            format!("container {} has ended; what its stacks say is at …/stacks", container.view.name)
+        }
         Some(t) => {
             let (name, tracer) = (&container.view.name, &t.description.name);
             format!("table {table} is kept by tracer {tracer}, which container {name} does not have")

@@ -88,9 +88,9 @@ fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
     }
     let own = Scratch::new()?;
     let mut held = Vec::new();
-    for refresh in &loaded.refreshes {
-        refresh.run();
-        anyhow::ensure!(loaded.stale().is_empty(), "failed to run program {}", refresh.program);
+    loaded.refreshes.run();
+    if let Some((program, why)) = loaded.refreshes.problems().first() {
+        anyhow::bail!("failed to run program {program}: {why}");
     }
     for (program, attach) in loaded.chosen.iter().filter(|(_, a)| *a != Attach::Refresh) {
         let cgroup = (*attach == Attach::Cgroup).then_some(own.0.as_path());

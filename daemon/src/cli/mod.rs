@@ -5,6 +5,7 @@ mod events;
 mod ps;
 mod rows;
 mod run;
+mod stacks;
 mod table;
 mod tracer;
 mod tracers;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
 use crate::daemon::Unfit;
+use crate::stacks::child;
 use crate::tracer::trial;
 
 /// Tells what this container does, from its first exec to its last exit.
@@ -46,6 +48,10 @@ enum Command {
     Tracer(tracer::Args),
     /// Show a table of a container, or list the tables there are.
     Table(rows::Args),
+    /// Show what a container's processors were found doing, one stack a line.
+    Stacks(stacks::Args),
+    /// Draw that as a flame graph.
+    Flame(stacks::FlameArgs),
     /// Check the configuration, the host, or BPF objects.
     Check(check::Args),
     /// Run a command in a cgroup of its own, traced from its first exec.
@@ -57,6 +63,9 @@ enum Command {
     /// Find out whether an object can be looked into; the daemon's own use.
     #[command(name = trial::COMMAND, hide = true)]
     Trial,
+    /// Look for the names of functions in containers' programs; the daemon's own use.
+    #[command(name = child::COMMAND, hide = true)]
+    Symbolize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,10 +116,13 @@ impl Cli {
             Command::Tracers(args) => wait(tracers::run(args, socket()?))?,
             Command::Tracer(args) => wait(tracer::run(args, socket()?))?,
             Command::Table(args) => wait(rows::run(args, socket()?))?,
+            Command::Stacks(args) => wait(stacks::run(args, socket()?))?,
+            Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::Reset => crate::daemon::reset(&config()?)?,
             Command::Trial => trial::child()?,
+            Command::Symbolize => child::child()?,
             Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),
         }
         Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::api::client::{self, encode};
 use crate::decode::text::json_document;
+use crate::tracer::budget::Budget;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +34,16 @@ enum Verb {
         params: Vec<String>,
         #[arg(long)]
         container: Option<String>,
+    },
+    /// Bound what a tracer may cost; 0 is no bound.
+    Budget {
+        tracer: String,
+        /// Events a second of each container.
+        #[arg(long, default_value_t = 0)]
+        events: u64,
+        /// Per cent of one processor.
+        #[arg(long, default_value_t = 0.0)]
+        processor_percent: f64,
     },
     /// Give a tracer to a container that runs.
     On {
@@ -62,6 +73,10 @@ pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
         Verb::Set { tracer: name, params, container } => {
             let of = container.map_or_else(|| tracer(&name), |c| own(&c, &name));
             (Method::PATCH, of + "/params", values(&params)?.to_string().into())
+        }
+        Verb::Budget { tracer: name, events, processor_percent } => {
+            let body = serde_json::json!(Budget { events, processor_percent });
+            (Method::PUT, tracer(&name) + "/budget", body.to_string().into())
         }
         Verb::On { tracer: name, container, params } => {
             let body = serde_json::json!({ "params": values(&params)? });

@@ -12,6 +12,9 @@ use crate::decode::text::json_document;
 pub struct Args {
     /// Show one tracer with its events, fields and metrics.
     name: Option<String>,
+    /// Have the cost of programs counted, and show it; the first time there is nothing to show yet.
+    #[arg(long)]
+    cost: bool,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -21,10 +24,13 @@ pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
         Some(name) => format!("/v1/tracers/{}", client::encode(name)),
         None => "/v1/tracers".to_owned(),
     };
+    let target = if args.cost { target + "?cost=true" } else { target };
     let value: Value = client::json(&socket, &target).await?;
     match (&value, args.format) {
         (_, Format::Json) => println!("{}", json_document(&value, true)),
+        (Value::Array(all), _) if args.cost => costs(all)?,
         (Value::Array(all), _) => list(all)?,
+        (one, _) if args.cost => costs(std::slice::from_ref(one))?,
         (one, _) => describe(one)?,
     }
     Ok(())
@@ -52,6 +58,23 @@ fn list(all: &[Value]) -> std::io::Result<()> {
     };
     let head = ["TRACER", "GROUPS", "STATE", "CONTAINERS", "PROGRAMS", "TELLS"];
     table::print(&head, &all.iter().map(row).collect::<Vec<_>>())
+}
+
+fn costs(all: &[Value]) -> std::io::Result<()> {
+    let mut rows = Vec::new();
+    for tracer in all {
+        for (program, cost) in tracer["cost"].as_object().into_iter().flatten() {
+            let (runs, ns) = (cost["runs"].as_u64().unwrap_or(0), cost["nanoseconds"].as_u64().unwrap_or(0));
+            rows.push(vec![
+                text(&tracer["name"]),
+                program.clone(),
+                runs.to_string(),
+                format!("{:.6}", ns as f64 / 1e9),
+                ns.checked_div(runs).map_or_else(String::new, |each| each.to_string()),
+            ]);
+        }
+    }
+    table::print(&["TRACER", "PROGRAM", "RUNS", "SECONDS", "NS A RUN"], &rows)
 }
 
 /// Of an event or a table.

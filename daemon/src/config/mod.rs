@@ -4,6 +4,7 @@
 mod units;
 mod validate;
 
+use crate::tracer::budget::Budget;
 use crate::tracer::params::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,6 +94,10 @@ pub struct Tracers {
     pub detach_after: Duration,
     /// Parameters by tracer and name, for all containers.
     pub params: BTreeMap<String, Values>,
+    /// How much a tracer may cost that has no budget of its own.
+    pub budget: Budget,
+    /// Budgets by tracer.
+    pub budgets: BTreeMap<String, Budget>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,6 +172,8 @@ impl Default for Tracers {
             preload: vec!["default".into()],
             detach_after: Duration::from_secs(5),
             params: BTreeMap::new(),
+            budget: Budget::default(),
+            budgets: BTreeMap::new(),
         }
     }
 }

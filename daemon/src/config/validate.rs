@@ -98,6 +98,11 @@ impl Config {
         let tracers = &self.tracers;
         duration("tracers.detach_after", tracers.detach_after, Duration::ZERO..=Duration::from_secs(3600))?;
         tracers.preload.iter().try_for_each(|name| named("tracers.preload", name))?;
+        tracers.budget.check().map_err(|e| Invalid::new("tracers.budget", e))?;
+        for (tracer, budget) in &tracers.budgets {
+            named("tracers.budgets", tracer)?;
+            budget.check().map_err(|e| Invalid::new(format!("tracers.budgets.{tracer}"), e))?;
+        }
         for (tracer, params) in &tracers.params {
             named("tracers.params", tracer)?;
             let key = format!("tracers.params.{tracer}");

@@ -241,6 +241,14 @@ fn own(families: &mut Families, survey: &Survey, gauges: &Gauges) {
             number("remora_tracer_state", "1 for the state the tracer is in.", Gauge, &labels, is);
         }
         let labels = [("tracer", t.description.name.as_str())];
+        for (program, cost) in &t.cost {
+            let labels = [("tracer", t.description.name.as_str()), ("program", program)];
+            let help = "Time the tracer's programs ran, everybody's events included, while that was counted: ask with ?cost=true.";
+            let seconds = cost.nanoseconds as f64 / 1e9;
+            number("remora_program_run_seconds_total", help, Counter, &labels, seconds);
+            let help = "How often the tracer's programs ran while that was counted.";
+            number("remora_program_runs_total", help, Counter, &labels, cost.runs as f64);
+        }
         number("remora_tracer_containers", "Containers that use it.", Gauge, &labels, t.containers as f64);
     }
 }

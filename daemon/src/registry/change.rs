@@ -6,6 +6,7 @@ use super::container::base_at;
 use super::record::{Record, is_meant};
 use super::{Container, Registry};
 use crate::tracer::ObjectFile;
+use crate::tracer::budget::Budget;
 use crate::tracer::change::ChangeError;
 use crate::tracer::params::Values;
 
@@ -17,6 +18,7 @@ pub enum Change {
     Start(String),
     Stop(String),
     SetParams(String, Values),
+    SetBudget(String, Budget),
     /// What one container has of a tracer.
     Own {
         container: String,
@@ -62,6 +64,10 @@ impl Registry {
             Change::SetParams(name, values) => {
                 self.engine.set_params(&name, values)?;
                 Ok(json!({ "tracer": name, "set": self.engine.params(&name) }))
+            }
+            Change::SetBudget(name, budget) => {
+                self.engine.set_budget(&name, budget)?;
+                Ok(json!({ "tracer": name, "budget": self.engine.budget(&name) }))
             }
             Change::Own { container, tracer, own } => {
                 let index = self.meant(&container)?;

@@ -16,6 +16,7 @@ use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
 use crate::metrics;
 use crate::ring::Gone;
+use crate::tracer::engine::Meter;
 
 /// Sockets outlive their cgroup by a little: what they report as they close still counts.
 const LINGER: Duration = Duration::from_millis(500);
@@ -86,6 +87,7 @@ impl Registry {
         };
         let due: Vec<u32> = self.live.iter().filter(|(_, c)| is_due(c)).map(|(i, _)| *i).collect();
         due.into_iter().for_each(|index| self.settle(index, now));
+        self.watch_stacks(&meters);
         self.parting.retain(|(until, _)| *until > now);
         let mut forgotten = Vec::new();
         self.forgetting.retain(|(until, root)| {
@@ -96,6 +98,13 @@ impl Registry {
         // A cgroup may have been taken over by another generation.
         forgotten.retain(|root| self.live.values().all(|c| c.record.key.cgroup != *root));
         forgotten.into_iter().for_each(|root| self.directory.drop_subject(root));
+        let (over, measure) = self.engine.over_budget(now);
+        for (name, why) in over {
+            tracing::warn!(tracer = name, "stopped: {why}");
+            if let Err(e) = self.stop_tracer(&name, &why) {
+                tracing::warn!("{e}");
+            }
+        }
         let tidied = self.engine.tidy(now);
         if self.live.is_empty() && self.scope.is_attached() && !self.engine.is_attached() {
             let links = self.scope.detach();
@@ -105,7 +114,15 @@ impl Registry {
         let look = self.live.values().any(|c| c.winding_down && c.ending.is_none()).then(|| now + LOOK);
         let check = (!self.live.is_empty()).then(|| now + CHECK);
         let rest = self.parting.iter().map(|(t, _)| *t).chain(self.forgetting.iter().map(|(t, _)| *t)).min();
-        [ending, look, check, tidied, rest].into_iter().flatten().min()
+        [ending, look, check, measure, tidied, rest].into_iter().flatten().min()
+    }
+
+    /// Says which tables with stacks are kept for somebody.
+    fn watch_stacks(&mut self, meters: &[Meter]) {
+        let with_stacks = |m: &&Meter| m.tables.iter().any(|t| t.stacks.is_some());
+        let is_used = |m: &&Meter| self.live.values().any(|c| c.record.tracers.contains(&m.tracer));
+        let used = meters.iter().filter(with_stacks).filter(is_used).flat_map(|m| &m.tables);
+        self.stacks.watch(used.filter(|t| t.stacks.is_some()).cloned().collect());
     }
 
     fn look_after_the_ending(&mut self) {
@@ -141,6 +158,8 @@ impl Registry {
         let values = Arc::new(metrics::values(&meters, index, &container.record.tracers));
         let rows = Arc::new(metrics::tables::rows_of(&meters, index, &container.record.tracers, ROWS_KEPT));
         self.withdraw(&container.record);
+        let left = metrics::tables::take(&meters, index, &container.record.tracers);
+        self.stacks.ended(container.record.key.cgroup, left);
         metrics::clear(&meters, index);
         let record = container.record.clone();
         let view = record.view("ended");

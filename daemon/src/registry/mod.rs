@@ -25,6 +25,7 @@ use crate::directory::Directory;
 use crate::host::cgroup::CgroupRoot;
 use crate::ring::Gone;
 use crate::scope::Scope;
+use crate::stacks::{self, Minder};
 use crate::tracer::Engine;
 use crate::tracer::{change::ChangeError, engine::Meter, view::TracerView};
 use change::Change;
@@ -44,6 +45,7 @@ pub enum Command {
     List(oneshot::Sender<Vec<View>>),
     Tracers(oneshot::Sender<Vec<TracerView>>),
     Survey(oneshot::Sender<Survey>),
+    AskForCost,
     Change(Box<Change>, oneshot::Sender<Result<serde_json::Value, ChangeError>>),
     InitExited { index: u32, cgroup: u64 },
     Stop(oneshot::Sender<()>),
@@ -91,6 +93,11 @@ impl Handle {
         self.ask(Command::Survey).await
     }
 
+    /// Has the cost of programs counted for a while.
+    pub async fn ask_for_cost(&self) {
+        let _ = self.0.send(Command::AskForCost).await;
+    }
+
     /// Has something changed; the daemon's answer. None: it is stopping.
     pub async fn change(&self, change: Change) -> Option<Result<serde_json::Value, ChangeError>> {
         self.ask(|reply| Command::Change(Box::new(change), reply)).await
@@ -114,6 +121,7 @@ pub struct Registry {
     scope: Scope,
     engine: Engine,
     directory: Directory,
+    stacks: Minder,
     store: Store,
     boot: String,
     /// By index.
@@ -134,6 +142,7 @@ impl Registry {
         scope: Scope,
         engine: Engine,
         directory: Directory,
+        stacks: stacks::Handle,
         boot: String,
         gone: mpsc::UnboundedReceiver<Gone>,
     ) -> io::Result<(Handle, JoinHandle<()>)> {
@@ -141,6 +150,7 @@ impl Registry {
         let store = Store::new(&config.state_dir, config.limits.ended)?;
         let ended = store.ended().into();
         let mut registry = Self {
+            stacks: Minder::new(stacks, config.limits.series_linger),
             config,
             cgroups,
             scope,
@@ -202,6 +212,7 @@ impl Registry {
             Command::List(reply) => drop(reply.send(self.views())),
             Command::Tracers(reply) => drop(reply.send(self.engine.views())),
             Command::Survey(reply) => drop(reply.send(self.survey())),
+            Command::AskForCost => self.engine.ask_for_cost(),
             Command::Change(change, reply) => drop(reply.send(self.change(*change))),
             Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
             Command::Stop(_) => {}

@@ -31,8 +31,14 @@ const MAPPINGS: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Addresses of a program that a process runs, told from others by where its stack begins.
-    User { pid: u32, image: u64, addresses: Vec<u64> },
-    Kernel { addresses: Vec<u64> },
+    User {
+        pid: u32,
+        image: u64,
+        addresses: Vec<u64>,
+    },
+    Kernel {
+        addresses: Vec<u64>,
+    },
 }
 
 impl Request {
@@ -90,8 +96,9 @@ fn drop_capabilities() {
     let files = if mine.contains(&CAP_CHECKPOINT_RESTORE) { CAP_CHECKPOINT_RESTORE } else { CAP_SYS_ADMIN };
     let needed = CapsHashSet::from([CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_SYSLOG, files]);
     let kept: CapsHashSet = needed.intersection(&mine).copied().collect();
-    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        let kept = if set == CapSet::Inheritable { &CapsHashSet::new() } else { &kept };
+    let sets =
+        [(CapSet::Inheritable, &CapsHashSet::new()), (CapSet::Effective, &kept), (CapSet::Permitted, &kept)];
+    for (set, kept) in sets {
         // What cannot be dropped is none of the child's doing.
         let _ = caps::set(None, set, kept);
     }
@@ -146,8 +153,11 @@ impl Names {
         for (m, wanted) in by_mapping {
             let mapping = &mappings[m];
             let mine: Vec<u64> = wanted.iter().map(|i| addresses[*i]).collect();
-            let found =
-                if mapping.is_file() { self.of_file(pid, mapping, &mine) } else { self.of_memory(pid, &mine) };
+            let found = if mapping.is_file() {
+                self.of_file(pid, mapping, &mine)
+            } else {
+                self.of_memory(pid, &mine)
+            };
             for (i, found) in wanted.into_iter().zip(found) {
                 names[i] = found.unwrap_or_else(|| mapping.place_of(addresses[i]));
             }

@@ -44,9 +44,23 @@ enum Message {
     /// These tables are in use, and no others.
     Watch(Vec<Table>),
     /// A container has ended, and left these rows; its stacks may be asked for until then.
-    Ended { root: u64, left: Vec<(Table, Rows)>, until: Instant },
-    Profile { table: String, root: u64, index: Option<u32>, reply: oneshot::Sender<Option<Profile>> },
-    Rows { table: Table, root: u64, rows: Rows, reply: oneshot::Sender<Vec<Stacks>> },
+    Ended {
+        root: u64,
+        left: Vec<(Table, Rows)>,
+        until: Instant,
+    },
+    Profile {
+        table: String,
+        root: u64,
+        index: Option<u32>,
+        reply: oneshot::Sender<Option<Profile>>,
+    },
+    Rows {
+        table: Table,
+        root: u64,
+        rows: Rows,
+        reply: oneshot::Sender<Vec<Stacks>>,
+    },
 }
 
 #[derive(Debug, Clone)]

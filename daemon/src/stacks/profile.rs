@@ -7,8 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stack, child::kernel_is_hidden};
 use super::store::Sample;
+use super::{Stack, child::kernel_is_hidden};
 use crate::decode::text::printable;
 
 /// What a container's stacks of a table say.

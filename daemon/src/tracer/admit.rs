@@ -27,7 +27,9 @@ impl Engine {
         }
         for name in self.settings.configured() {
             if !self.tracers.contains_key(name) {
-                tracing::error!("failed to configure tracers.params.{name}: there is no such tracer");
+                tracing::error!(
+                    "failed to configure tracers.params.{name} or tracers.budgets.{name}: there is no such tracer"
+                );
             }
         }
     }

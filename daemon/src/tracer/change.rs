@@ -116,6 +116,7 @@ impl Engine {
         }
         self.settings.drop_object(name).map_err(failed)?;
         self.settings.forget(name).map_err(failed)?;
+        self.spent.remove(name);
         if let Some(mut tracer) = self.tracers.remove(name) {
             let own = std::mem::take(&mut tracer.users).into_values().flat_map(|u| u.links);
             let links = tracer.global.drain(..).chain(own).collect();
@@ -160,6 +161,7 @@ impl Engine {
         let turned = Instant::now();
         self.switch.turn(bit, number);
         let turn = turned.elapsed();
+        self.keep_cost(name);
         self.succeed(name, file, new, (global, own));
         self.fade(before);
         let names = |maps: Vec<(String, String)>| maps.into_iter().map(|(name, _)| name).collect();
@@ -287,7 +289,7 @@ impl Engine {
         self.settings.params(name)
     }
 
-    fn known(&self, name: &str) -> Result<(), ChangeError> {
+    pub(super) fn known(&self, name: &str) -> Result<(), ChangeError> {
         if self.tracers.contains_key(name) {
             Ok(())
         } else {

@@ -8,14 +8,16 @@ use std::{
 };
 
 use super::ObjectFile;
+use super::budget::Watch;
 use super::carry::Carry;
 use super::contract::Description;
+use super::cost::{Costs, Counting};
 use super::keep::{Keep, Kept};
 use super::links::Held;
 use super::load::{Instance, Loaded, Source, Table};
 use super::params;
 use super::reaper::Reaper;
-use super::refresh::Refresh;
+use super::refresh::Refreshes;
 use super::settings::Settings;
 use super::switch::Switch;
 use super::users::User;
@@ -43,6 +45,10 @@ pub struct Engine {
     settled: bool,
     /// Objects that are gone, whose records may still be in the ring.
     pub(super) fading: Vec<(Instant, u32)>,
+    pub(super) counting: Counting,
+    /// What programs that are gone have cost.
+    pub(super) spent: BTreeMap<String, Costs>,
+    pub(super) watch: Watch,
 }
 
 pub(super) struct Tracer {
@@ -114,14 +120,14 @@ pub struct Meter {
     pub sources: Vec<Source>,
     pub tables: Vec<Table>,
     /// To be run before these are read.
-    pub refreshes: Vec<Arc<Refresh>>,
+    pub refreshes: Arc<Refreshes>,
     pub stats: Arc<Mapped<Stats>>,
 }
 
 impl Meter {
     /// Has its maps brought up to date, which reading them does not do.
     pub fn refresh(&self) {
-        self.refreshes.iter().for_each(|r| r.run());
+        self.refreshes.run();
     }
 }
 
@@ -147,6 +153,9 @@ impl Engine {
             reaper: Reaper::new()?,
             settled: false,
             fading: Vec::new(),
+            counting: Counting::default(),
+            spent: BTreeMap::new(),
+            watch: Watch::default(),
             shared,
             directory,
             keep,
@@ -294,7 +303,7 @@ impl Engine {
     }
 
     pub fn views(&self) -> Vec<TracerView> {
-        let view = |(name, t): (&String, &Tracer)| t.view(&self.settings, name);
+        let view = |(name, t): (&String, &Tracer)| t.view(&self.settings, name, self.cost(name, t));
         let failed = self.refused.iter().map(|(file, why)| TracerView::refused(file, why));
         self.tracers.iter().map(view).chain(failed).collect()
     }

@@ -113,6 +113,11 @@ impl Held {
         self.links.iter().filter_map(Link::pin_path).map(|p| name_of(&p)).collect()
     }
 
+    /// Ids of the programs that the links run.
+    pub fn programs(&self) -> impl Iterator<Item = u32> {
+        self.links.iter().filter_map(|link| link.info().ok()).map(|info| info.prog_id)
+    }
+
     /// Leaves the pinned links in place: the daemon goes, the programs stay.
     pub fn leave(mut self) {
         for mut link in std::mem::take(&mut self.links) {

@@ -16,7 +16,9 @@ use super::log::with_log;
 use super::metric::MetricMap;
 use super::open::{Opened, TracerError};
 use super::params::{self, Values};
-use super::{ObjectFile, contract::Description, plan::EventPlan, refresh::Refresh, stack, table::TablePlan};
+use super::{
+    ObjectFile, contract::Description, plan::EventPlan, refresh::Refreshes, stack, table::TablePlan,
+};
 use crate::scope::abi::Stats;
 use crate::scope::mapped::Mapped;
 use crate::scope::{SharedMaps, map_id};
@@ -40,7 +42,7 @@ pub struct Loaded {
     pub events: Arc<HashMap<u32, Arc<EventPlan>>>,
     pub metrics: Vec<Source>,
     pub tables: Vec<Table>,
-    pub refreshes: Vec<Arc<Refresh>>,
+    pub refreshes: Arc<Refreshes>,
     pub stats: Arc<Mapped<Stats>>,
     /// The parameters of each container, if it has any.
     own_params: Option<MapHandle>,
@@ -135,12 +137,6 @@ impl Loaded {
         put.map_err(|e| format!("failed to set parameters of tracer {}: {e}", self.description.name))
     }
 
-    /// Programs whose last run over their map failed.
-    pub fn stale(&self) -> Vec<(String, String)> {
-        let failed = |r: &Arc<Refresh>| Some((r.program.clone(), r.problem()?));
-        self.refreshes.iter().filter_map(failed).collect()
-    }
-
     fn finish(
         object: Object,
         opened: Opened,
@@ -179,18 +175,18 @@ impl Loaded {
             }
             tables.push(Table { plan: plan.clone(), map: handle(&plan.map)?, stacks });
         }
-        let mut refreshes = Vec::new();
+        let mut refreshes = Refreshes::default();
         for program in opened.description.programs.iter().filter(|p| names.contains(&p.name)) {
             let Some(map) = &program.refresh else { continue };
-            let linked = Refresh::new(&object, &program.name, map);
-            refreshes.push(Arc::new(linked.map_err(|e| fail(format!("program {}: {e}", program.name)))?));
+            let added = refreshes.add(&object, &program.name, map);
+            added.map_err(|e| fail(format!("program {}: {e}", program.name)))?;
         }
         Ok(Self {
             description: Arc::new(opened.description.clone()),
             events: Arc::new(opened.events.clone()),
             metrics,
             tables,
-            refreshes,
+            refreshes: Arc::new(refreshes),
             stats: Arc::new(stats),
             own_params,
             shapes: opened.shapes,

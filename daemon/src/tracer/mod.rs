@@ -1,9 +1,11 @@
 //! Tracers: BPF objects that describe themselves. File, then opened, then loaded, then attached.
 
 mod admit;
+pub mod budget;
 pub mod carry;
 pub mod change;
 pub mod contract;
+pub mod cost;
 pub mod engine;
 pub mod file;
 pub mod keep;

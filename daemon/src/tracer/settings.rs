@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::ObjectFile;
+use super::budget::Budget;
 use super::keep::write;
 use super::params::Values;
 
@@ -18,6 +19,15 @@ struct Changes {
     /// Tracers that nobody has until they are started again, and why.
     stopped: BTreeMap<String, String>,
     params: BTreeMap<String, Values>,
+    budgets: BTreeMap<String, Budget>,
+}
+
+/// What the configuration says of tracers.
+#[derive(Debug, Default)]
+pub struct Configured {
+    pub params: BTreeMap<String, Values>,
+    pub budget: Budget,
+    pub budgets: BTreeMap<String, Budget>,
 }
 
 #[derive(Debug)]
@@ -25,14 +35,13 @@ pub struct Settings {
     file: PathBuf,
     /// Objects loaded over the API: `NAME.o`.
     objects: PathBuf,
-    /// The configuration's.
-    configured: BTreeMap<String, Values>,
+    configured: Configured,
     changes: Changes,
 }
 
 impl Settings {
     /// What cannot be read is said, and counts as nothing.
-    pub fn load(state: &Path, configured: BTreeMap<String, Values>) -> io::Result<Self> {
+    pub fn load(state: &Path, configured: Configured) -> io::Result<Self> {
         let (file, objects) = (state.join("changes.json"), state.join("objects"));
         fs::create_dir_all(&objects)?;
         let changes = match fs::read(&file) {
@@ -52,7 +61,7 @@ impl Settings {
 
     /// A tracer's parameters for all containers.
     pub fn params(&self, tracer: &str) -> Values {
-        let mut all = self.configured.get(tracer).cloned().unwrap_or_default();
+        let mut all = self.configured.params.get(tracer).cloned().unwrap_or_default();
         all.extend(self.changed_params(tracer));
         all
     }
@@ -84,7 +93,19 @@ impl Settings {
 
     /// Tracers that the configuration speaks of.
     pub fn configured(&self) -> BTreeSet<&str> {
-        self.configured.keys().map(String::as_str).collect()
+        let Configured { params, budgets, .. } = &self.configured;
+        params.keys().chain(budgets.keys()).map(String::as_str).collect()
+    }
+
+    /// How much a tracer may cost.
+    pub fn budget(&self, tracer: &str) -> Budget {
+        let own = self.changes.budgets.get(tracer).or_else(|| self.configured.budgets.get(tracer));
+        own.copied().unwrap_or(self.configured.budget)
+    }
+
+    pub fn set_budget(&mut self, tracer: &str, budget: Budget) -> io::Result<()> {
+        self.changes.budgets.insert(tracer.to_owned(), budget);
+        self.save()
     }
 
     fn object(&self, tracer: &str) -> PathBuf {
@@ -114,6 +135,7 @@ impl Settings {
     pub fn forget(&mut self, tracer: &str) -> io::Result<()> {
         self.changes.stopped.remove(tracer);
         self.changes.params.remove(tracer);
+        self.changes.budgets.remove(tracer);
         self.save()
     }
 }

@@ -49,8 +49,12 @@ impl Engine {
 
     /// Lets go of an object of which nothing is attached; whether it did.
     fn unload_unused(&mut self, name: &str) -> bool {
-        let tracer = self.tracers.get_mut(name).filter(|t| t.links().next().is_none());
-        tracer.is_some_and(|t| t.loaded.take().is_some())
+        let tracer = self.tracers.get(name).filter(|t| t.links().next().is_none());
+        if tracer.is_none_or(|t| t.loaded.is_none()) {
+            return false;
+        }
+        self.keep_cost(name);
+        self.tracers.get_mut(name).is_some_and(|t| t.loaded.take().is_some())
     }
 
     fn attach(&mut self, name: &str, place: &Place, params: &Values) -> Result<u64, String> {
@@ -58,6 +62,7 @@ impl Engine {
         let tracer = self.tracers.get_mut(name).ok_or_else(|| format!("no tracer {name}"))?;
         let loaded = tracer.loaded.as_ref().ok_or_else(|| format!("tracer {name} is not loaded"))?;
         loaded.set_params(place.index, &[&common, params])?;
+        loaded.set_budget(place.index, self.settings.budget(name));
         let mut new = Vec::new();
         if tracer.global.is_empty() {
             self.reaper.settle();
@@ -106,6 +111,9 @@ impl Engine {
             } else {
                 look_at(since + self.detach_after);
             }
+        }
+        if let Some(until) = self.counting.tidy(now) {
+            look_at(until);
         }
         let directory = &self.directory;
         self.fading.retain(|(until, number)| {

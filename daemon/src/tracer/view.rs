@@ -4,9 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use serde::Serialize;
 
+use super::budget::Budget;
 use super::contract::Description;
+use super::cost::Costs;
 use super::engine::Tracer;
-use super::load::Loaded;
 use super::params::Values;
 use super::settings::Settings;
 
@@ -24,6 +25,9 @@ pub struct TracerView {
     pub stopped: Option<String>,
     /// Parameters set for all containers.
     pub set: Values,
+    pub budget: Budget,
+    /// What its programs have cost while that was counted.
+    pub cost: Costs,
     /// Of the object in use; its records carry it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
@@ -49,6 +53,8 @@ impl TracerView {
             problem: Some(why.to_owned()),
             stopped: None,
             set: Values::new(),
+            budget: Budget::default(),
+            cost: Costs::new(),
             number: None,
             containers: 0,
             chosen: Vec::new(),
@@ -60,7 +66,7 @@ impl TracerView {
 }
 
 impl Tracer {
-    pub(super) fn view(&self, settings: &Settings, name: &str) -> TracerView {
+    pub(super) fn view(&self, settings: &Settings, name: &str, cost: Costs) -> TracerView {
         let stopped = settings.stopped(name);
         let attached = self.links().next().is_some();
         TracerView {
@@ -76,11 +82,13 @@ impl Tracer {
             problem: self.problem.clone(),
             stopped: stopped.map(str::to_owned),
             set: settings.params(name),
+            budget: settings.budget(name),
+            cost,
             number: self.loaded.as_ref().map(|l| l.instance.number),
             containers: self.users.len(),
             chosen: self.loaded.iter().flat_map(|l| l.chosen.iter().map(|(n, _)| n.clone())).collect(),
             refused: self.loaded.iter().flat_map(|l| l.refused.clone()).collect(),
-            stale: self.loaded.iter().flat_map(Loaded::stale).collect(),
+            stale: self.loaded.iter().flat_map(|l| l.refreshes.problems()).collect(),
             survives_restart: self.links().all(|h| h.pinned),
         }
     }

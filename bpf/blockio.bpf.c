@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * Requests to block devices, when they are done. Whose is one?
+ * - The cgroup's that its data is charged to, if the io controller of cgroup2 is on for the container: writeback by
+ *   the kernel's threads is then the container's, too, on file systems that take part in it.
+ * - Else that of the task which makes it, provided that the data is charged as the task's own is. That is right for
+ *   reads, direct and synchronous writes. Writeback, and what a file system's journal writes, is then nobody's.
+ * Of a request merged of several the first counts.
+ */
+#include "remora.bpf.h"
+
+#define REQ_OP_MASK 0xff
+#define SERIES 4096
+#define REQUESTS 16384
+
+enum blockio_op {
+	read,
+	write,			/* of zeroes, too */
+	flush,
+	discard,		/* secure erase, too */
+	other,			/* a driver's own, a zone's state: not told */
+};
+
+struct blockio_key {
+	remora_index index;
+	remora_dev dev REMORA_HELP("the whole device, as major:minor");
+	enum blockio_op op REMORA_HELP("read, write, flush of the device's cache, or discard");
+};
+struct blockio_metrics {
+	__u64 operations REMORA_COUNTER("requests done by block devices");
+	__u64 errors REMORA_COUNTER("of these, requests that failed");
+	remora_bytes bytes REMORA_COUNTER("bytes moved, zeroed or discarded");
+	remora_histogram_ns latency REMORA_HISTOGRAM("time from the request's being queued until the device had done it");
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SERIES);
+	__type(key, struct blockio_key);
+	__type(value, struct blockio_metrics);
+} blockio_metrics SEC(".maps");
+
+/* Requests whose owner only the making task tells, by address. These are used again and again. */
+struct owner {
+	__u64 root;		/* cgroup of the container */
+	__u64 start;		/* the request's, so that it is this one */
+	__u64 time;		/* for devices whose requests have no start */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, REQUESTS);
+	__type(key, __u64);
+	__type(value, struct owner);
+} blockio_owners SEC(".maps");
+
+/* Likewise flushes without data, by address of the bio: no task's program sees their requests. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct owner);
+} blockio_flushes SEC(".maps");
+
+REMORA_TRACER(blockio, "performance", "requests to block devices: how many, how large, how long they took");
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct cgroup_subsys_state___cgroup {
+	struct cgroup *cgroup;
+};
+struct blkcg {
+	struct cgroup_subsys_state___cgroup css;
+};
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+struct bvec_iter {
+	unsigned int bi_size;
+};
+struct bio {
+	unsigned int bi_opf;
+	struct bvec_iter bi_iter;
+	struct blkcg_gq *bi_blkg;
+};
+struct gendisk {
+	int major;
+	int first_minor;
+};
+struct request_queue {
+	struct gendisk *disk;
+};
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	struct bio *bio;
+	u64 start_time_ns;
+};
+struct request___o {
+	struct gendisk *rq_disk;
+};
+struct css_set___subsys {
+	struct cgroup_subsys_state *subsys[1];
+};
+#pragma clang attribute pop
+
+enum req_op {
+	REQ_OP_READ = 0,
+	REQ_OP_WRITE = 1,
+	REQ_OP_FLUSH = 2,
+	REQ_OP_DISCARD = 3,
+	REQ_OP_SECURE_ERASE = 5,
+	REQ_OP_ZONE_APPEND = 7,	/* WRITE_SAME up to 5.17 */
+	REQ_OP_WRITE_ZEROES = 9,
+};
+enum req_flag_bits { __REQ_PREFLUSH };
+enum cgroup_subsys_id { io_cgrp_id };
+
+/*
+ * a54895fa057c ("block: remove the request_queue argument from the tracepoints", v5.11 and v5.10.137) left these
+ * with one argument. The typedefs are the kernel's own names, which exist only if the arguments are as many.
+ */
+typedef void (*btf_trace_block_rq_insert)(void *, struct request *);
+typedef void (*btf_trace_block_bio_queue)(void *, struct bio *);
+
+/* f3fa33acca9f ("block: remove the ->rq_disk field in struct request", v5.17) */
+static __always_inline __u32 dev_of(const struct request *rq)
+{
+	const struct request___o *old = (const void *)rq;
+	struct gendisk *disk;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		disk = old->rq_disk;
+	else
+		disk = rq->q->disk;
+	return disk->major << 20 | disk->first_minor;
+}
+
+static __always_inline bool is_preflush(__u32 flags)
+{
+	return flags >> bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH) & 1;
+}
+
+static __always_inline enum blockio_op op_of(const struct request *rq)
+{
+	__u32 flags = rq->cmd_flags;
+
+	switch (flags & REQ_OP_MASK) {
+	case REQ_OP_READ:
+		return read;
+	case REQ_OP_WRITE: /* the one request of op FLUSH that stands for some of these has no owner */
+		return is_preflush(flags) && !rq->__data_len ? flush : write;
+	case REQ_OP_ZONE_APPEND:
+	case REQ_OP_WRITE_ZEROES:
+		return write;
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		return discard;
+	}
+	return other;
+}
+
+/* ---- Owners ---- */
+static __always_inline struct blkcg *charged(const struct bio *bio)
+{
+	if (!bpf_core_field_exists(bio->bi_blkg))
+		return NULL;
+	return bio->bi_blkg->blkcg;
+}
+
+/* The container that a bio is charged to. In a hierarchy of version 1 the id would be another's. */
+static __always_inline struct remora_container *charged_container(const struct bio *bio)
+{
+	struct blkcg *blkcg = charged(bio);
+	struct remora_container *c;
+	struct cgroup *cgrp;
+	__u64 id;
+
+	if (!blkcg)
+		return NULL;
+	cgrp = blkcg->css.cgroup;
+	id = cgrp->kn->id;
+	if (!id || cgrp->root->hierarchy_id)
+		return NULL;
+	c = remora_container_of(id);
+	return c && !c->init ? c : NULL;
+}
+
+/* A task may find itself sending what others have queued. */
+static __always_inline bool is_charged_to_current(const struct bio *bio)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct css_set___subsys *set = (void *)BPF_CORE_READ(task, cgroups);
+	struct blkcg *blkcg = charged(bio);
+	void **at, *css = NULL;
+
+	if (!blkcg || !bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
+		return true;
+	at = (void *)set + bpf_core_field_offset(set->subsys);
+	at += bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id);
+	bpf_probe_read_kernel(&css, sizeof(css), at);
+	return css == (void *)blkcg + bpf_core_field_offset(struct blkcg, css);
+}
+
+static __always_inline void made(const struct request *rq)
+{
+	struct remora_container *c = remora_container();
+	struct owner owner = {}, *known;
+	__u64 key = (__u64)rq;
+
+	if (!c || op_of(rq) == other || charged_container(rq->bio) || !is_charged_to_current(rq->bio))
+		return;
+	owner.start = rq->start_time_ns;
+	known = bpf_map_lookup_elem(&blockio_owners, &key);
+	if (known && known->start && known->start == owner.start) /* inserted, and now issued */
+		return;
+	owner.root = c->root;
+	owner.time = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&blockio_owners, &key, &owner, BPF_ANY))
+		remora_lost(c);
+}
+
+SEC("tp_btf/block_rq_insert")
+int BPF_PROG(inserted)
+{
+	const struct request *rq;
+
+	if (bpf_core_type_exists(btf_trace_block_rq_insert)) {
+		rq = (const void *)ctx[0];
+		remora_barrier(rq);
+	} else {
+		rq = (const void *)ctx[1];
+		remora_barrier(rq);
+	}
+	made(rq);
+	return 0;
+}
+
+SEC("tp_btf/block_rq_issue")
+int BPF_PROG(issued)
+{
+	const struct request *rq;
+
+	if (bpf_core_type_exists(btf_trace_block_rq_insert)) {
+		rq = (const void *)ctx[0];
+		remora_barrier(rq);
+	} else {
+		rq = (const void *)ctx[1];
+		remora_barrier(rq);
+	}
+	made(rq);
+	return 0;
+}
+
+SEC("tp_btf/block_bio_queue")
+int BPF_PROG(queued)
+{
+	struct owner owner = {};
+	struct remora_container *c;
+	const struct bio *bio;
+	__u64 key;
+
+	if (bpf_core_type_exists(btf_trace_block_bio_queue)) {
+		bio = (const void *)ctx[0];
+		remora_barrier(bio);
+	} else {
+		bio = (const void *)ctx[1];
+		remora_barrier(bio);
+	}
+	if (!is_preflush(bio->bi_opf) || bio->bi_iter.bi_size)
+		return 0;
+	key = (__u64)bio;
+	c = remora_container();
+	if (!c) {
+		bpf_map_delete_elem(&blockio_flushes, &key);
+		return 0;
+	}
+	owner.root = c->root;
+	owner.time = bpf_ktime_get_ns();
+	bpf_map_update_elem(&blockio_flushes, &key, &owner, BPF_ANY);
+	return 0;
+}
+
+/* ---- Done ---- */
+static __always_inline void count(struct remora_container *c, struct blockio_key *key, bool failed, __u32 bytes,
+				  bool whole, __u64 start)
+{
+	struct blockio_metrics *m = bpf_map_lookup_elem(&blockio_metrics, key);
+	static const struct blockio_metrics none;
+
+	if (!m) {
+		bpf_map_update_elem(&blockio_metrics, key, &none, BPF_NOEXIST);
+		m = bpf_map_lookup_elem(&blockio_metrics, key);
+		if (!m) {
+			remora_lost(c);
+			return;
+		}
+	}
+	if (!failed)
+		remora_add(&m->bytes, bytes);
+	if (!whole)
+		return;
+	remora_add(&m->operations, 1);
+	if (failed)
+		remora_add(&m->errors, 1);
+	if (start)
+		remora_observe(&m->latency, bpf_ktime_get_ns() - start, 10);
+}
+
+/* A device may do a request in parts. */
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(completed, const struct request *rq, int error, unsigned int bytes)
+{
+	enum blockio_op op = op_of(rq);
+	struct remora_container *c = charged_container(rq->bio);
+	bool whole = bytes >= rq->__data_len;
+	__u64 start = rq->start_time_ns, by = op == flush ? (__u64)rq->bio : (__u64)rq;
+	struct blockio_key key = {};
+	struct owner *owner;
+
+	if (op == other)
+		return 0;
+	if (!c) {
+		if (op == flush)
+			owner = bpf_map_lookup_elem(&blockio_flushes, &by);
+		else
+			owner = bpf_map_lookup_elem(&blockio_owners, &by);
+		if (!owner || (op != flush && owner->start != start))
+			return 0;
+		c = remora_container_of(owner->root);
+		if (!start)
+			start = owner->time;
+		if (whole && op == flush)
+			bpf_map_delete_elem(&blockio_flushes, &by);
+		else if (whole)
+			bpf_map_delete_elem(&blockio_owners, &by);
+	}
+	if (!c)
+		return 0;
+	key.index = c->index;
+	key.dev = dev_of(rq);
+	key.op = op;
+	count(c, &key, error & 0xff, bytes, whole, start);
+	return 0;
+}
