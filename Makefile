@@ -19,6 +19,8 @@ BPF_FLAGS   := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Werror
 BPF_HEADERS := $(wildcard bpf/*.h)
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,$(BPF_OUT)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 FIXTURES    := $(patsubst tests/fixtures/%.bpf.c,$(FIXTURES_OUT)/%.bpf.o,$(wildcard tests/fixtures/*.bpf.c))
+# Examples are among what tests use.
+EXAMPLES    := $(patsubst examples/tracer/%.bpf.c,$(FIXTURES_OUT)/example_%.bpf.o,$(wildcard examples/tracer/*.bpf.c))
 
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
@@ -36,7 +38,7 @@ deps: ## install what building and testing need, as far as it is missing
 
 bpf: $(BPF_OBJECTS) ## compile the tracers into BPF_OUT (build/bpf)
 
-fixtures: $(FIXTURES) ## compile the tests' own tracers into FIXTURES_OUT (build/fixtures)
+fixtures: $(FIXTURES) $(EXAMPLES) ## compile the tests' own tracers into FIXTURES_OUT (build/fixtures)
 
 define compile_bpf
 @mkdir -p $(@D)
@@ -50,6 +52,9 @@ $(BPF_OUT)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS)
 
 # What the end-to-end tests feed to remora.
 $(FIXTURES_OUT)/%.bpf.o: tests/fixtures/%.bpf.c $(BPF_HEADERS) $(wildcard tests/fixtures/*.h)
+	$(compile_bpf)
+
+$(FIXTURES_OUT)/example_%.bpf.o: examples/tracer/%.bpf.c $(BPF_HEADERS)
 	$(compile_bpf)
 
 # Tracers from outside of bpf/: `make examples/NAME.bpf.o`.
@@ -106,6 +111,8 @@ chmod 644 $(DESTDIR)$(2).new
 mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
 endef
 
+# What a tracer from outside includes.
+HEADERS := remora.bpf.h remora_emit.bpf.h core_fixes.bpf.h vmlinux.h
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 # Whether there is a systemd to tell, which an image or package being built has not.
 LIVE   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
@@ -113,6 +120,7 @@ LIVE   = $(if $(DESTDIR),,$(wildcard /run/systemd/system))
 install: ## put binaries, units and hook configuration in place (DESTDIR, PREFIX, HOOKSDIR)
 	@test -x build/remora || { echo "build/remora is missing: run make build first" >&2; exit 1; }
 	$(foreach binary,$(BINARIES),$(call put,755,build/$(binary),$(PREFIX)/bin/$(binary))$(newline))
+	$(foreach header,$(HEADERS),$(call put,644,bpf/$(header),$(PREFIX)/include/remora/$(header))$(newline))
 	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/remora $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d
 	test -e $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml || install -m 644 examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml
 	$(foreach unit,$(UNITS),$(call put_text,systemd/$(unit),$(PREFIX)/lib/systemd/system/$(unit))$(newline))
@@ -131,6 +139,8 @@ uninstall: ## take away configuration first, the binaries last; logs and ledgers
 	$(if $(LIVE),systemctl daemon-reload)
 	if cmp -s examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; then rm $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; fi
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d $(DESTDIR)$(SYSCONFDIR)/remora
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/remora/,$(HEADERS))
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/remora
 	rm -f $(foreach binary,remora remora-runtime remora-hook,$(DESTDIR)$(PREFIX)/bin/$(binary))
 
 clean: ## remove what was built

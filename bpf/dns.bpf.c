@@ -21,7 +21,6 @@
 #define TEXT_MAX 4096
 #define ADDRESSES_MAX 1024
 #define ADDRESSES 16
-#define ADDRESS_MAX 40		/* bytes of an IPv6 address as text */
 #define TARGETS 8
 #define STEPS 16		/* bytes or records of which a global function disposes */
 #define NAME_STEPS 288		/* of 255 bytes, and of what leads from one part of a name to the next */
@@ -518,6 +517,23 @@ static __always_inline __u32 write_ipv6(char *to, __u32 out, const __u8 *byte)
 	return out + is_less(7, begin + longest);
 }
 
+static __always_inline bool is_mapped(const __u8 *byte)
+{
+	const __u32 *word = (const __u32 *)byte;
+
+	return !word[0] && !word[1] && word[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline __u32 write_mapped(char *to, __u32 out, const __u8 *byte)
+{
+	const char prefix[] = "::ffff:";
+	__u32 i;
+
+	for (i = 0; i < sizeof(prefix) - 1; i++)
+		to[(out + i) & (ADDRESSES_MAX - 1)] = prefix[i];
+	return write_ipv4(to, out + sizeof(prefix) - 1, byte + 12);
+}
+
 global int write_address(__u32 side, __u32 n)
 {
 	struct work *w = work_of(side);
@@ -529,6 +545,8 @@ global int write_address(__u32 side, __u32 n)
 	out = w->addresses_len;
 	if (w->address[n].is_ipv4)
 		out = write_ipv4(w->addresses_text, out, w->address[n].byte);
+	else if (is_mapped(w->address[n].byte))
+		out = write_mapped(w->addresses_text, out, w->address[n].byte);
 	else
 		out = write_ipv6(w->addresses_text, out, w->address[n].byte);
 	w->addresses_text[out & (ADDRESSES_MAX - 1)] = 0;
@@ -1004,11 +1022,13 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct remora_co
 	p->direction = is_response == egress ? incoming : outgoing;
 	if (bpf_ntohs(p->direction == outgoing ? p->ends.peer_port : p->ends.local_port) != params->port)
 		return false;
-	if (len > MESSAGE_MAX - 1)
-		len = MESSAGE_MAX - 1;
+	if (len > MESSAGE_MAX)
+		len = MESSAGE_MAX;
+	len--; /* so that the verifier sees that it is not 0 */
 	remora_barrier(len);
 	len &= MESSAGE_MAX - 1;
-	if (!len || bpf_skb_load_bytes(skb, packet->at, w->message, len))
+	len++;
+	if (bpf_skb_load_bytes(skb, packet->at, w->message, len))
 		return false;
 	w->len = len;
 	w->at = sizeof(head);

@@ -460,6 +460,24 @@ struct change {
 	long result;
 };
 
+/* The one at hand. In memory of which the verifier knows nothing, the many ways that lead here become one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct change);
+} file_change SEC(".maps");
+
+static __always_inline struct change *new_change(void)
+{
+	__u32 zero = 0;
+	struct change *change = bpf_map_lookup_elem(&file_change, &zero);
+
+	if (change)
+		__builtin_memset(change, 0, sizeof(*change));
+	return change;
+}
+
 struct open_how {		/* of openat2: ABI */
 	__u64 flags;
 	__u64 mode;
@@ -868,24 +886,40 @@ static __always_inline void changed(struct remora_container *c, struct file_metr
 }
 
 /* ---- Bytes ---- */
+/* Stands where a record does. */
+struct finding {
+	struct mounted mounted;
+	remora_path path;
+	__u32 _pad;
+};
+
 /* Writes down where a mount is mounted. */
 __noinline int find_volume(__u32 container, int id, __u64 parent, __u64 on, __u64 fs)
 {
-	struct mounted mounted = { .volume.index = container, .parent = parent, .on = on };
-	struct mounted_key key = { .index = container, .id = id };
 	struct vfsmount *vfs = (void *)parent + bpf_core_field_offset(struct mount, mnt);
-	struct remora_container *c = remora_container_at(container);
-	struct remora_scratch *b = c ? remora_begin_(c, FIXED, 0, 0) : NULL;
 	const struct path *root = &((struct fs_struct *)fs)->root;
+	struct remora_container *c = remora_container_at(container);
+	struct mounted_key key = { .index = container, .id = id };
+	const __u32 fixed = sizeof(struct finding);
+	struct remora_scratch *b;
+	struct mounted *mounted;
+	struct finding *f;
 
+	b = c ? remora_begin_(c, fixed, 0, 0) : NULL;
 	if (!b)
 		return 0;
-	mounted.root = (__u64)BPF_CORE_READ(root, dentry);
-	remora_tail_walk(b, path_of(b, false), FIXED, vfs, (void *)on, root);
-	bpf_probe_read_kernel_str(mounted.volume.mountpoint, sizeof(mounted.volume.mountpoint),
-				  remora_path_forward(b, path_of(b, false), FIXED));
+	f = remora_event(b, struct finding);
+	mounted = &f->mounted;
+	__builtin_memset(mounted, 0, sizeof(*mounted));
+	mounted->parent = parent;
+	mounted->on = on;
+	mounted->root = (__u64)BPF_CORE_READ(root, dentry);
+	mounted->volume.index = container;
+	remora_tail_walk(b, &f->path, fixed, vfs, (void *)on, root);
+	bpf_probe_read_kernel_str(mounted->volume.mountpoint, sizeof(mounted->volume.mountpoint),
+				  remora_path_forward(b, &f->path, fixed));
+	bpf_map_update_elem(&file_mounted, &key, mounted, BPF_ANY);
 	remora_cancel(b);
-	bpf_map_update_elem(&file_mounted, &key, &mounted, BPF_ANY);
 	return 0;
 }
 
@@ -922,22 +956,35 @@ static __always_inline struct volume_metrics *new_volume(struct file_metrics *m,
 	return bpf_map_lookup_elem(&file_volumes, volume);
 }
 
+/* Those that are too many for series of their own. */
+__noinline int add_other(__u32 container, __u64 bytes)
+{
+	struct volume other = { .index = container, .mountpoint = "~other" };
+	struct volume_metrics *v = bpf_map_lookup_elem(&file_volumes, &other);
+	struct file_metrics *m = bpf_map_lookup_elem(&file_metrics, &container);
+
+	if (!v && m)
+		v = new_volume(m, &other);
+	if (!v)
+		return 0;
+	remora_add(&v->mount_writes, 1);
+	remora_add(&v->mount_written, bytes);
+	return 1;
+}
+
 static __always_inline void add_volume(struct remora_container *c, struct file_metrics *m, struct volume *volume,
 				       __u64 bytes)
 {
-	struct volume other = { .index = c->index, .mountpoint = "~other" };
 	struct volume_metrics *v = bpf_map_lookup_elem(&file_volumes, volume);
 
 	if (!v && m->_volumes < VOLUMES)
 		v = new_volume(m, volume);
-	else if (!v && !(v = bpf_map_lookup_elem(&file_volumes, &other)))
-		v = new_volume(m, &other);
-	if (!v) {
+	if (v) {
+		remora_add(&v->mount_writes, 1);
+		remora_add(&v->mount_written, bytes);
+	} else if (!add_other(c->index, bytes)) {
 		remora_lost(c);
-		return;
 	}
-	remora_add(&v->mount_writes, 1);
-	remora_add(&v->mount_written, bytes);
 }
 
 static __always_inline bool is_regular(struct file *file)
@@ -1005,8 +1052,8 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(returned, struct pt_regs *regs, long result)
 {
 	__u64 number = regs->orig_ax & ~(__u64)X32_BIT;
-	struct change change = { .result = result };
 	struct remora_container *c;
+	struct change *change;
 	struct file_metrics *m;
 	struct task_struct *task;
 	struct call call;
@@ -1031,8 +1078,12 @@ int BPF_PROG(returned, struct pt_regs *regs, long result)
 			moved(c, m, &call, KIND(code), result);
 		return 0;
 	}
-	decode(&change, &call, code);
-	changed(c, m, &call, &change);
+	change = new_change();
+	if (!change)
+		return 0;
+	change->result = result;
+	decode(change, &call, code);
+	changed(c, m, &call, change);
 	return 0;
 }
 
@@ -1232,26 +1283,31 @@ static __always_inline void submitted(struct io_kiocb *request, __u64 ring, __u6
 	struct kept_key key = { .ring = ring, .user_data = user_data };
 	struct remora_container *c = remora_container();
 	struct file_metrics *m = c ? metrics_of(c) : NULL;
-	struct change change = {};
+	struct change *change;
 	struct remora_scratch *b;
 	struct call call = {};
 	struct file_params *p;
 	struct kept *kept;
+	__u32 kind;
 	bool below;
 
 	if (!m)
 		return;
-	change.kind = kind_asked(request);
-	if (change.kind == NONE || change.kind >= READ)
+	kind = kind_asked(request);
+	if (kind == NONE || kind >= READ)
 		return;
 	remora_add(&m->io_uring, 1);
 	kept = bpf_map_lookup_elem(&file_kept, &key);
 	if (kept && is_own(c, kept)) /* of one whose completion was not told, or under way with the same user_data */
 		settle(c, m, kept, NULL, 0, true);
+	change = new_change();
+	if (!change)
+		return;
 	p = remora_params_of(c);
 	fill_call(&call);
-	decode_ring(&change, request);
-	b = compose(c, &call, &change, p && p->prefix[0], &below, false);
+	change->kind = kind;
+	decode_ring(change, request);
+	b = compose(c, &call, change, p && p->prefix[0], &below, false);
 	if (b)
 		keep(c, m, request, &key, b, below);
 }
@@ -1287,12 +1343,13 @@ static __always_inline void moved_by_ring(struct remora_container *c, struct fil
 SEC("tp_btf/io_uring_submit_sqe") REMORA_OPTIONAL
 int asked(__u64 *ctx)
 {
-	if (bpf_core_field_exists(struct io_kiocb, cmd))
-		submitted((void *)ctx[0], ctx[0], 0);
-	else if (COMPLETES_BY_REQUEST)
-		submitted((void *)ctx[1], ctx[1], 0);
-	else if (bpf_core_field_exists(struct trace_event_raw_io_uring_submit_sqe, req))
-		submitted((void *)ctx[1], ctx[0], ctx[3]);
+	bool first = bpf_core_field_exists(struct io_kiocb, cmd), by_request = first || COMPLETES_BY_REQUEST;
+	__u64 request;
+
+	if (!first && !bpf_core_field_exists(struct trace_event_raw_io_uring_submit_sqe, req))
+		return 0;
+	request = first ? ctx[0] : ctx[1];
+	submitted((void *)request, by_request ? request : ctx[0], by_request ? 0 : ctx[3]);
 	return 0;
 }
 

@@ -2,10 +2,10 @@
 /*
  * Acts that bear on security: what a container does to mounts, namespaces, other processes, its own rights and
  * the kernel, whether it succeeds or is refused. One program at the exit of system calls tells them: there the
- * result is known, and a call that seccomp refuses comes by, too. What the call's arguments point to is read
- * then, after the kernel read it: another thread may have changed it in between. Numbers, descriptors and what
- * is told from the kernel's own objects cannot be changed that way. A call that seccomp kills for does not
- * return, and what io_uring does passes by; that a ring is made is told.
+ * result is known, and a call that seccomp refuses comes by, too. What the arguments point to, and which file a
+ * descriptor is, is looked up then, after the kernel has used it: another thread may have changed it in between.
+ * Numbers and results are what the kernel saw. A call that seccomp kills for does not return, and what io_uring
+ * does passes by; that a ring is made is told.
  */
 #include "remora.bpf.h"
 
@@ -162,7 +162,7 @@ struct mount_event {
 		REMORA_FEATURE;
 	remora_path target REMORA_HELP("where: the directory and the name as given") REMORA_FEATURE;
 	remora_text fs_type REMORA_HELP("type of file system") REMORA_OPTIONAL REMORA_FEATURE;
-	remora_text options REMORA_HELP("the file system's own options") REMORA_OPTIONAL;
+	remora_text options REMORA_HELP("the file system's own options as given, with any password in them") REMORA_OPTIONAL;
 	enum mount_flags flags REMORA_FLAGS REMORA_HELP("how") REMORA_OPTIONAL REMORA_FEATURE;
 	__u32 _pad;
 } REMORA_EVENT("mount", "something was mounted, mounted anew or moved, or should have been");
@@ -1269,9 +1269,9 @@ static __noinline int tail_caps(struct remora_scratch *b, remora_args *t, __u64 
 /* An id as the call has it: -1 for one that is to stay, also in the 16 bits of the oldest 32-bit calls. */
 static __always_inline __s64 id_of(struct returned *r, __u64 arg)
 {
-	bool short_ids = r->compat && (r->number & 0xffff) < 185;
-
-	return short_ids ? (__s16)arg == -1 ? -1 : (__u16)arg : (__s32)arg == -1 ? -1 : (__u32)arg;
+	if (r->compat && (r->number & 0xffff) < 185)
+		return (__u16)arg == 0xffff ? -1 : (__s64)(__u16)arg;
+	return (__u32)arg == 0xffffffff ? -1 : (__s64)(__u32)arg;
 }
 
 static __always_inline void fill_requested(struct ids *ids, struct returned *r)

@@ -187,17 +187,36 @@ static __always_inline bool has_body(enum http_method method)
 	return method == POST || method == PUT || method == PATCH;
 }
 
-/* One bit for each of eight bytes that is a line's end, the first byte's lowest. */
-static __always_inline __u64 line_ends(__u64 word)
+/* One bit for each of eight bytes that is this one, the first byte's lowest. */
+static __always_inline __u64 matches(__u64 word, char byte)
 {
 	const __u64 low = 0x7f7f7f7f7f7f7f7fULL;
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 	word = __builtin_bswap64(word);
 #endif
-	word ^= 0x0a0a0a0a0a0a0a0aULL;
+	word ^= byte * 0x0101010101010101ULL;
 	word = ~(((word & low) + low) | word | low); /* 0x80 where there was a zero */
 	return (word >> 7) * 0x0102040810204080ULL >> 56;
+}
+
+/* The same for at most 64 bytes of a packet, of which the first eight are given back. */
+static __always_inline __u64 matches_at(struct __sk_buff *skb, __u32 at, __u32 len, char byte, __u64 *first)
+{
+	__u64 w[WINDOW / 8] = {};
+
+	if (len > WINDOW)
+		len = WINDOW;
+	bpf_skb_load_bytes(skb, at, w, bounded(len, WINDOW - 1));
+	*first = bpf_be64_to_cpu(w[0]);
+	return matches(w[0], byte) | matches(w[1], byte) << 8 | matches(w[2], byte) << 16 |
+	       matches(w[3], byte) << 24 | matches(w[4], byte) << 32 | matches(w[5], byte) << 40 |
+	       matches(w[6], byte) << 48 | matches(w[7], byte) << 56;
+}
+
+static __always_inline __u32 first_of(__u64 matches)
+{
+	return remora_log2(matches & -matches);
 }
 
 static __always_inline bool is_host(__u64 word)
@@ -205,62 +224,72 @@ static __always_inline bool is_host(__u64 word)
 	return begins(word | 0x2020202000000000ULL, "host:");
 }
 
-/* What there is in a head: offsets from its beginning, 0 where it was not found. */
+/* How far a head has been read, and what there is in it: offsets, 0 where nothing was found. */
 struct lines {
+	__u32 at;
 	__u32 first_end;	/* of the first line */
 	__u32 host;		/* the Host header's value */
 	__u32 host_end;
-	__u32 end;		/* behind the empty line */
+	bool is_begin;		/* of a line */
+	bool is_end;		/* behind the empty line */
 };
+#define OFFSET_BITS 14
 
-/* The head at this offset of the packet: struct lines, 16 bits each. Verified for itself, whatever the caller's state. */
-__noinline __u64 read_lines(struct __sk_buff *skb, __u32 from, __u32 bytes)
+static __always_inline __u64 packed(const struct lines *l)
 {
-	__u32 first_end = 0, host = 0, host_end = 0, end = 0;
-	bool is_begin = true;
-	__u32 at = 0, i, left;
-	__u64 ends;
-
-	for (i = 0; i < WINDOWS; i++) {
-		__u64 w[WINDOW / 8] = {}, word;
-
-		if (at >= bytes || at >= HEAD_MAX)
-			break;
-		left = bytes - at;
-		if (left > WINDOW)
-			left = WINDOW;
-		if (bpf_skb_load_bytes(skb, from + at, w, bounded(left, WINDOW - 1)))
-			break;
-		word = bpf_be64_to_cpu(w[0]);
-		if (at && is_begin && (begins(word, "\n") || begins(word, "\r\n"))) {
-			end = at + (begins(word, "\n") ? 1 : 2);
-			break;
-		}
-		if (at && is_begin && !host && is_host(word))
-			host = at + 5;
-		ends = line_ends(w[0]) | line_ends(w[1]) << 8 | line_ends(w[2]) << 16 |
-		       line_ends(w[3]) << 24 | line_ends(w[4]) << 32 | line_ends(w[5]) << 40 |
-		       line_ends(w[6]) << 48 | line_ends(w[7]) << 56;
-		is_begin = ends;
-		if (!ends) {
-			at += WINDOW;
-			continue;
-		}
-		at += remora_log2(ends & -ends);
-		if (!first_end)
-			first_end = at;
-		else if (host && !host_end)
-			host_end = at;
-		at++;
-	}
-	return (__u64)first_end << 48 | (__u64)host << 32 | host_end << 16 | end;
+	return (__u64)l->at | (__u64)l->first_end << OFFSET_BITS | (__u64)l->host << 2 * OFFSET_BITS |
+	       (__u64)l->host_end << 3 * OFFSET_BITS | (__u64)l->is_begin << 62 | (__u64)l->is_end << 63;
 }
 
-static __always_inline struct lines lines_of(const struct segment *s, __u32 at)
+static __always_inline void unpack(struct lines *l, __u64 from)
 {
-	__u64 l = read_lines(s->skb, s->at + at, s->len - at);
+	const __u32 mask = (1 << OFFSET_BITS) - 1;
 
-	return (struct lines){ l >> 48, l >> 32 & 0xffff, l >> 16 & 0xffff, l & 0xffff };
+	l->at = from & mask;
+	l->first_end = from >> OFFSET_BITS & mask;
+	l->host = from >> 2 * OFFSET_BITS & mask;
+	l->host_end = from >> 3 * OFFSET_BITS & mask;
+	l->is_begin = from >> 62 & 1;
+	l->is_end = from >> 63;
+}
+
+/*
+ * Reads on to the end of the line, or of what is looked at together. Verified for itself: a state that is handed
+ * over as one number is one to the verifier, however often this is called.
+ */
+__noinline __u64 read_line(struct __sk_buff *skb, __u32 from, __u32 len, __u64 state)
+{
+	__u64 ends, word;
+	struct lines l;
+
+	unpack(&l, state);
+	ends = matches_at(skb, from + l.at, len - l.at, '\n', &word);
+	if (l.is_begin && (begins(word, "\n") || begins(word, "\r\n")))
+		l.is_end = true;
+	else if (l.is_begin && !l.host && is_host(word))
+		l.host = l.at + sizeof("host:") - 1;
+	l.at += ends ? first_of(ends) : WINDOW;
+	l.is_begin = ends;
+	if (ends && !l.first_end)
+		l.first_end = l.at;
+	else if (ends && l.host && !l.host_end)
+		l.host_end = l.at;
+	l.at += l.is_begin;
+	return packed(&l);
+}
+
+/* The head at this offset of the payload. */
+static __always_inline void read_lines(struct lines *l, const struct segment *s, __u32 from)
+{
+	__u64 state = 0;
+	__u32 i;
+
+	for (i = 0; i < WINDOWS; i++) {
+		unpack(l, state);
+		if (l->is_end || l->at >= s->len - from || l->at >= HEAD_MAX)
+			break;
+		state = read_line(s->skb, s->at + from, s->len - from, state);
+	}
 }
 
 /* The length of the request's target; 0 if this is no request line. A long one need not be there to its end. */
@@ -281,6 +310,7 @@ static __always_inline __u32 target_of(const struct segment *s, const struct lin
 static __always_inline __u32 status_of(const struct segment *s)
 {
 	__u32 at = 0, i, status;
+	struct lines l;
 	__u8 b[4];
 
 	for (i = 0; i < INTERIM; i++) {
@@ -292,10 +322,10 @@ static __always_inline __u32 status_of(const struct segment *s)
 		status = (b[1] - '0') * 100 + (b[2] - '0') * 10 + b[3] - '0';
 		if (status >= 200 || status == SWITCHING_PROTOCOLS)
 			return status;
-		status = lines_of(s, at).end;
-		if (!status)
+		read_lines(&l, s, at);
+		if (!l.is_end)
 			return 0;
-		at += status;
+		at += l.at;
 	}
 	return 0;
 }
@@ -414,14 +444,25 @@ static __always_inline __u32 load_text(const struct segment *s, __u32 at, __u32 
 	return len && !bpf_skb_load_bytes(s->skb, s->at + at, to, bounded(len, max)) ? len : 0;
 }
 
+/* How far it is to the question mark; the length if there is none. */
+__noinline __u32 find_mark(struct __sk_buff *skb, __u32 from, __u32 len)
+{
+	__u64 marks, word;
+	__u32 at, i;
+
+	for (i = 0, at = 0; i < TEXT_MAX / WINDOW + 1 && at < len; i++, at += WINDOW) {
+		marks = matches_at(skb, from + at, len - at, '?', &word);
+		if (marks)
+			return at + first_of(marks);
+	}
+	return len;
+}
+
 static __always_inline void fill_target(struct connection *n, const struct segment *s, const struct http_params *params,
 					__u32 at, __u32 len)
 {
-	__u32 i, have = load_text(s, at, len, n->path, TEXT_MAX), end = have;
+	__u32 have = load_text(s, at, len, n->path, TEXT_MAX), end = find_mark(s->skb, s->at + at, have);
 
-	for (i = 0; i < TEXT_MAX && i < end; i++)
-		if (n->path[i] == '?')
-			end = i;
 	n->path_len = end > params->max_path ? params->max_path : end;
 	n->is_path_cut = n->path_len < end || (end == have && have < len);
 	n->query_len = 0;
@@ -433,34 +474,38 @@ static __always_inline void fill_target(struct connection *n, const struct segme
 	n->is_query_cut = n->query_len < len;
 }
 
-static __always_inline bool is_space(const struct segment *s, __u32 at)
+static __always_inline bool is_space(struct __sk_buff *skb, __u32 at)
 {
 	char b = 0;
 
-	bpf_skb_load_bytes(s->skb, s->at + at, &b, 1);
+	bpf_skb_load_bytes(skb, at, &b, 1);
 	return b == ' ' || b == '\t' || b == '\r';
+}
+
+/* What is left between two offsets without the spaces at both ends: its offset and, 16 bits higher, its length. */
+__noinline __u32 trim(struct __sk_buff *skb, __u32 at, __u32 end)
+{
+	__u32 i;
+
+	for (i = 0; i < SPACES && at < end && is_space(skb, at); i++)
+		at++;
+	for (i = 0; i < SPACES && at < end && is_space(skb, end - 1); i++)
+		end--;
+	return (end - at) << 16 | at;
 }
 
 static __always_inline void fill_host(struct connection *n, const struct segment *s, const struct lines *l)
 {
-	__u32 at = l->host, end = l->host_end, i;
+	__u32 span = l->host_end ? trim(s->skb, s->at + l->host, s->at + l->host_end) : 0, len = span >> 16;
 
-	n->host_len = 0;
-	n->is_host_cut = false;
-	if (!end)
-		return;
-	for (i = 0; i < SPACES && at < end && is_space(s, at); i++)
-		at++;
-	for (i = 0; i < SPACES && at < end && is_space(s, end - 1); i++)
-		end--;
-	n->host_len = load_text(s, at, end - at, n->host, HOST_MAX);
-	n->is_host_cut = n->host_len < end - at;
+	n->host_len = load_text(s, (span & 0xffff) - s->at, len, n->host, HOST_MAX);
+	n->is_host_cut = n->host_len < len;
 }
 
 /* Whether another request stands behind this one's head. */
 static __always_inline bool is_followed(const struct segment *s, const struct lines *l)
 {
-	return l->end && method_of(word_at(s, l->end));
+	return l->is_end && method_of(word_at(s, l->at));
 }
 
 static __always_inline void ignored(struct remora_container *c)
@@ -475,12 +520,14 @@ static __always_inline void asked(struct remora_container *c, const struct segme
 				  enum http_method method)
 {
 	struct http_params *params = remora_params_of(c);
-	struct lines l = lines_of(s, 0);
-	__u32 begin = length_of(method), len = target_of(s, &l, begin);
+	__u32 begin = length_of(method), len;
 	struct connection *n;
+	struct lines l;
 
 	if (!params || (params->port && bpf_htons(params->port) != s->to))
 		return;
+	read_lines(&l, s, 0);
+	len = target_of(s, &l, begin);
 	if (!len) {
 		ignored(c);
 		return;

@@ -10,6 +10,7 @@
 #endif
 
 #define EINTR 4
+#define FMODE_BACKING (3 << 24) /* the former, and that since v6.14 */
 #define ERESTARTSYS 512		/* first and last of the results that a signal makes, which become EINTR */
 #define ERESTART_RESTARTBLOCK 516
 #define HUGETLBFS_MAGIC 0x958458f6
@@ -204,6 +205,9 @@ struct task_struct___faults {
 struct bpf_iter_meta {
 	u64 session_id;
 };
+struct backing_file {
+	struct path user_path;
+};
 /* Overlay inodes carry the upper dentry right behind the VFS inode (struct ovl_inode: vfs_inode, __upperdentry). */
 struct ovl_inode {
 	struct inode vfs_inode;
@@ -395,18 +399,18 @@ int walked(struct bpf_iter__bpf_map_elem *ctx)
 enum { FILE, ANON, SWAP, SHARED };
 
 /* f1a7941243c1 ("mm: convert mm's rss stats into percpu_counter", v6.2) */
-static __always_inline __u64 bytes_of(struct mm_struct *mm, const int kind)
-{
-	struct mm_struct___pages *new = (void *)mm;
-	struct mm_struct___o *old = (void *)mm;
-	__s64 pages;
-
-	if (bpf_core_type_exists(struct mm_rss_stat))
-		pages = BPF_CORE_READ(old, rss_stat.count[kind].counter);
-	else
-		pages = BPF_CORE_READ(new, rss_stat[kind].count);
-	return pages > 0 ? pages << PAGE_SHIFT : 0; /* counted apart by processors, it may be less than nothing */
-}
+#define bytes_of(mm, kind)                                                                                    \
+	({                                                                                                    \
+		struct mm_struct___pages *new_ = (void *)(mm);                                                \
+		struct mm_struct___o *old_ = (void *)(mm);                                                    \
+		__s64 pages_;                                                                                 \
+                                                                                                              \
+		if (bpf_core_type_exists(struct mm_rss_stat))                                                 \
+			pages_ = BPF_CORE_READ(old_, rss_stat.count[kind].counter);                           \
+		else                                                                                          \
+			pages_ = BPF_CORE_READ(new_, rss_stat[kind].count);                                   \
+		pages_ > 0 ? pages_ << PAGE_SHIFT : 0; /* apart by processors, it may be less than nothing */ \
+	})
 
 static __always_inline void fill_memory(struct process_row *row, struct mm_struct *mm)
 {
@@ -601,13 +605,28 @@ static __always_inline bool fill_call(struct call *call, struct pt_regs *regs, _
 #define NAME_ZERO 0x6f72657a2f766564ULL	/* "dev/zero": shared anonymous memory */
 #define NAME_HUGE 0x6775685f6e6f6e61ULL	/* "anon_hug": likewise, of huge pages */
 
-static __always_inline enum memory_backing backing_of_nameless(struct file *file)
+/*
+ * Behind a map of an overlay's file is the layer's file. It has the overlay's path up to def3ae83da02 ("fs: store
+ * real path instead of fake path in backing file f_path", v6.8), then as one of its own. Which files have that is
+ * told by a flag that moved in v6.14 and now means something else as well: so what is there has to be an overlay's.
+ */
+static __always_inline const struct path *path_of(const struct file *file)
 {
-	__u64 magic = BPF_CORE_READ(file, f_inode, i_sb, s_magic), name[2] = {};
+	const struct backing_file *backing = (const void *)file;
+
+	if (bpf_core_field_exists(backing->user_path) && BPF_CORE_READ(file, f_mode) & FMODE_BACKING &&
+	    BPF_CORE_READ(backing, user_path.dentry, d_sb, s_magic) == OVERLAYFS_MAGIC)
+		return &backing->user_path;
+	return &file->f_path;
+}
+
+static __always_inline enum memory_backing backing_of_nameless(struct dentry *d, __u64 magic)
+{
+	__u64 name[2] = {};
 
 	if (magic != TMPFS_MAGIC && magic != HUGETLBFS_MAGIC)
 		return deleted;
-	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(d, d_name.name));
 	if ((name[0] & 0xffffffffffff) == NAME_MEMFD)
 		return memfd;
 	if ((name[0] & 0xffffffff) == NAME_SYSV)
@@ -615,20 +634,37 @@ static __always_inline enum memory_backing backing_of_nameless(struct file *file
 	return name[0] == NAME_ZERO || name[0] == NAME_HUGE ? anonymous : deleted;
 }
 
-static __always_inline enum memory_backing backing_of(struct file *file)
+static __always_inline enum memory_backing backing_of(const struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct dentry *over = NULL;
+	struct dentry *d, *over = NULL;
+	struct inode *inode;
+	__u64 magic;
 
-	if (!inode)
+	if (!file)
 		return anonymous;
+	d = BPF_CORE_READ(path_of(file), dentry);
+	inode = BPF_CORE_READ(d, d_inode);
+	magic = BPF_CORE_READ(inode, i_sb, s_magic);
 	if (!BPF_CORE_READ(inode, i_nlink))
-		return backing_of_nameless(file);
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAYFS_MAGIC)
+		return backing_of_nameless(d, magic);
+	if (magic != OVERLAYFS_MAGIC)
 		return image;
 	/* overlay is a module as a rule: without its BTF the layout stated above is relied on */
 	bpf_probe_read_kernel(&over, sizeof(over), (void *)inode + bpf_core_type_size(struct inode));
 	return over ? upper : image;
+}
+
+/* A file that never was in a tree has a name all the same. */
+static __always_inline void tail_file(struct remora_scratch *b, remora_path *t, const __u32 fixed,
+				      const struct file *file, struct task_struct *task)
+{
+	const struct path *path = path_of(file);
+	struct dentry *d = BPF_CORE_READ(path, dentry);
+
+	if (BPF_CORE_READ(d, d_parent) == d)
+		remora_tail_str(b, t, fixed, BPF_CORE_READ(d, d_name.name), REMORA_NAME_MAX, false);
+	else
+		remora_tail_path(b, t, fixed, path, &BPF_CORE_READ(task, fs)->root);
 }
 
 static __always_inline struct file *file_at(struct task_struct *task, __u32 fd)
@@ -686,7 +722,7 @@ static __always_inline void report(struct remora_container *c, struct call *call
 	e->backing = call->backing;
 	e->error = call->error;
 	if (file && call->backing != anonymous)
-		remora_tail_path(b, &e->path, fixed, &file->f_path, &BPF_CORE_READ(task, fs)->root);
+		tail_file(b, &e->path, fixed, file, task);
 	remora_end(c, b, fixed);
 }
 

@@ -40,6 +40,15 @@
 /* SEC("iter/bpf_map_elem"): run over this map of the tracer's before its metrics and tables are read. */
 #define REMORA_REFRESH(map) REMORA_TAG("refresh " map)
 
+/*
+ * A metric that is in a file of the container's cgroup: "[CONTROLLER:]FILE [LINE [KEY]] [/ DIVISOR]", others after
+ * "|" for where it is not there. With a controller the file is one of version 1. LINE is a line's first word, * for
+ * a series of each line with its first word as label device, #N for the N-th word of the first line; the value
+ * follows, or is KEY's. Members of the struct given once to REMORA_CGROUP_METRICS().
+ */
+#define REMORA_CGROUP(places) REMORA_TAG("cgroup " places)
+#define REMORA_CGROUP_METRICS(T) const volatile T remora_cgroup = {}
+
 /* ---- 2. Meanings ---- */
 typedef __u64 remora_ktime;	/* CLOCK_BOOTTIME, shown as a date */
 typedef __u64 remora_ns;	/* a duration, shown in seconds */

@@ -59,7 +59,8 @@ struct kernel_siginfo {
 #pragma clang attribute pop
 
 struct signal_params {
-	__u32 children REMORA_OWN_PARAM("0", "0", "1", "1: report also that a child exited (SIGCHLD with CLD_EXITED)");
+	__u32 children REMORA_OWN_PARAM("0", "0", "1", "1: report also that a child exited, or a traced one stopped "
+					"(SIGCHLD with CLD_EXITED, CLD_TRAPPED); they are counted in any case");
 	__u32 _pad;
 };
 REMORA_PARAMS(struct signal_params);
@@ -92,7 +93,7 @@ struct signal_key {
 	enum direction direction REMORA_HELP("internal, received, sent, or kernel: by the kernel on nobody's behalf");
 };
 struct signal_metrics {
-	__u64 signals REMORA_COUNTER("signals sent and received, those of children that exited included");
+	__u64 signals REMORA_COUNTER("signals sent and received, those of children that end included");
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -130,9 +131,12 @@ static __always_inline void count(struct remora_container *c, struct sending *s,
 
 static __always_inline bool is_wanted(struct remora_container *c, struct sending *s)
 {
-	struct signal_params *p = remora_params_of(c);
+	struct signal_params *p;
 
-	return s->signal != SIGCHLD || s->code != CLD_EXITED || (p && p->children);
+	if (s->signal != SIGCHLD || (s->code != CLD_EXITED && s->code != CLD_TRAPPED))
+		return true;
+	p = remora_params_of(c);
+	return p && p->children;
 }
 
 static __always_inline void fill_target(struct signal_target *t, struct task_struct *to)

@@ -7,10 +7,14 @@
 #define AF_INET6 10
 #define SOCK_DONE 1		/* bit of skc_flags: the peer's FIN has come */
 
-enum ip_protocol {		/* ABI; OpenTelemetry's names */
+enum ip_protocol {		/* ABI; by the names of IANA and OpenTelemetry */
+	icmp = 1,
 	tcp = 6,
 	udp = 17,
+	ipv6_icmp = 58,
+	sctp = 132,
 	udplite = 136,
+	mptcp = 262,
 };
 
 enum tcp_state {		/* ABI */

@@ -23,6 +23,7 @@
 #define EXTENSIONS_MAX 64
 #define VERSIONS_MAX 32
 #define NAME_MAX 255
+#define ALPN_MAX 127		/* of the list, lengths included */
 #define SERVER_NAME 0
 #define ALPN 16
 #define SUPPORTED_VERSIONS 43
@@ -190,12 +191,34 @@ enum verdict {
 	bad,
 };
 
-/* Where a hello is. */
+/* Where a hello is, and the record it is read into. */
 struct source {
 	struct __sk_buff *skb;
 	struct part *part;
+	struct remora_scratch *scratch;
+	struct client_hello_event *event;
 	const struct hello *hello;
 };
+
+/*
+ * Functions that begin with this are verified each for itself, whatever state a caller is in: the verifier would
+ * go through each of their loops once for each way into it.
+ */
+static __always_inline bool find(struct source *s, struct __sk_buff *skb)
+{
+	__u32 net = 1;
+
+	s->skb = skb;
+	s->part = NULL;
+	s->scratch = bpf_map_lookup_elem(&remora_scratch, &net);
+	if (!s->scratch || !skb->sk)
+		return false;
+	s->event = remora_event(s->scratch, struct client_hello_event);
+	s->hello = &s->event->_hello;
+	if (s->hello->is_part)
+		s->part = bpf_sk_storage_get(&tls_parts, skb->sk, 0, 0);
+	return s->part || !s->hello->is_part;
+}
 
 /* A constant number of bytes. */
 static __always_inline bool take(const struct source *s, __u32 at, void *to, const __u32 len)
@@ -246,30 +269,34 @@ static __always_inline enum verdict missing(const struct source *s, __u32 to)
 }
 
 /* The highest known of the versions, which stand behind the length of their list. */
-static __always_inline enum verdict read_versions(const struct source *s, struct client_hello_event *e)
+__noinline int read_versions(struct __sk_buff *skb)
 {
-	const struct span *list = &e->_versions;
+	const struct span *list;
+	struct source s;
 	__u32 i;
 	__u8 b[2];
 
+	if (!find(&s, skb))
+		return bad;
+	list = &s.event->_versions;
 	if (!list->len)
 		return whole;
-	if (!take(s, list->at, b, 1) || b[0] + 1U != list->len || !b[0] || b[0] & 1)
+	if (!take(&s, list->at, b, 1) || b[0] + 1U != list->len || !b[0] || b[0] & 1)
 		return bad;
-	e->version = unknown;
+	s.event->version = unknown;
 	for (i = 0; i < VERSIONS_MAX; i++) {
-		if (1 + 2 * i >= list->len || !take(s, list->at + 1 + 2 * i, b, 2))
+		if (1 + 2 * i >= list->len || !take(&s, list->at + 1 + 2 * i, b, 2))
 			break;
-		if (b[0] == 3 && b[1] <= 4 && number(b) > e->version)
-			e->version = number(b);
+		if (b[0] == 3 && b[1] <= 4 && number(b) > s.event->version)
+			s.event->version = number(b);
 	}
 	return whole;
 }
 
 /* A list of one name: its length, a type, the name's length, the name. */
-static __always_inline enum verdict read_server_name(const struct source *s, struct client_hello_event *e)
+static __always_inline enum verdict read_server_name(const struct source *s)
 {
-	struct span *name = &e->_server_name;
+	struct span *name = &s->event->_server_name;
 	__u8 b[5];
 
 	if (!name->len)
@@ -282,9 +309,9 @@ static __always_inline enum verdict read_server_name(const struct source *s, str
 	return whole;
 }
 
-static __always_inline enum verdict read_alpn(const struct source *s, struct client_hello_event *e)
+static __always_inline enum verdict read_alpn(const struct source *s)
 {
-	struct span *list = &e->_alpn;
+	struct span *list = &s->event->_alpn;
 	__u8 b[2];
 
 	if (!list->len)
@@ -305,18 +332,23 @@ static __always_inline void note(struct client_hello_event *e, struct span *at, 
 	at->len = len;
 }
 
-static __always_inline enum verdict read_extension(const struct source *s, struct client_hello_event *e)
+__noinline int read_extension(struct __sk_buff *skb)
 {
+	struct client_hello_event *e;
 	__u32 type, len;
+	struct source s;
 	__u8 b[4];
 
-	if (!take(s, e->_at, b, sizeof(b)))
-		return missing(s, e->_at + sizeof(b));
+	if (!find(&s, skb))
+		return bad;
+	e = s.event;
+	if (!take(&s, e->_at, b, sizeof(b)))
+		return missing(&s, e->_at + sizeof(b));
 	type = number(b);
 	len = number(&b[2]);
 	e->_at += sizeof(b);
-	if (e->_at + len > s->hello->have)
-		return missing(s, e->_at + len);
+	if (e->_at + len > s.hello->have)
+		return missing(&s, e->_at + len);
 	if ((type & 0xf0f) != 0xa0a)
 		e->extensions++;
 	if (type == SERVER_NAME)
@@ -331,21 +363,23 @@ static __always_inline enum verdict read_extension(const struct source *s, struc
 	return whole;
 }
 
-static __always_inline enum verdict read_extensions(const struct source *s, struct client_hello_event *e)
+static __always_inline enum verdict read_extensions(const struct source *s)
 {
-	enum verdict verdict = whole;
+	struct client_hello_event *e = s->event;
+	int verdict = whole;
 	__u32 i;
 
 	for (i = 0; i < EXTENSIONS_MAX && e->_at != s->hello->end && verdict == whole; i++)
-		verdict = read_extension(s, e);
+		verdict = read_extension(s->skb);
 	if (e->_is_doubled)
 		return bad;
 	return verdict == whole && e->_at != s->hello->end ? cut : verdict;
 }
 
 /* After the fixed part: session id, cipher suites, compression methods, extensions if any. */
-static __always_inline enum verdict read_message(const struct source *s, struct client_hello_event *e)
+static __always_inline enum verdict read_message(const struct source *s)
 {
+	struct client_hello_event *e = s->event;
 	__u8 b[2];
 
 	e->_at = FIXED;
@@ -372,19 +406,55 @@ static __always_inline enum verdict read_message(const struct source *s, struct 
 	e->_at += 2;
 	if (e->_at + number(b) != s->hello->end)
 		return bad;
-	return read_extensions(s, e);
+	return read_extensions(s);
 }
 
 /* ---- Telling ---- */
-/* "\2h2\10http/1.1" becomes "h2\0http/1.1\0"; false if the lengths do not add up or a name has a NUL. */
-static __always_inline bool split_names(struct client_hello_event *e, char *at, __u32 len, bool is_cut)
+static __always_inline void add_server_name(const struct source *s)
 {
-	__u32 i;
-	__u8 byte;
+	struct client_hello_event *e = s->event;
+	__u32 len = e->_server_name.len;
 
+	if (len > NAME_MAX) {
+		len = NAME_MAX;
+		e->server_name.truncated = 1;
+	}
+	copy(s, e->_server_name.at, remora_tail_at(s->scratch, sizeof(*e)), len);
+	remora_tail_add(s->scratch, &e->server_name, len);
+}
+
+/* As it stands in the hello, where it begins with a length. */
+static __always_inline void add_alpn(const struct source *s)
+{
+	struct client_hello_event *e = s->event;
+	__u32 len = e->_alpn.len;
+
+	if (len > ALPN_MAX) {
+		len = ALPN_MAX;
+		e->alpn.truncated = 1;
+	}
+	e->_at = s->scratch->used;
+	copy(s, e->_alpn.at, remora_tail_at(s->scratch, sizeof(*e)), len);
+	remora_tail_add(s->scratch, &e->alpn, len);
+}
+
+/* "\2h2\10http/1.1" becomes "h2\0http/1.1\0"; false if the lengths do not add up or a name has a NUL. */
+__noinline int split_names(struct __sk_buff *skb)
+{
+	struct client_hello_event *e;
+	struct source s;
+	__u32 i, len;
+	__u8 byte;
+	char *to;
+
+	if (!find(&s, skb))
+		return false;
+	e = s.event;
+	len = e->alpn.len;
+	to = (char *)s.scratch->data + sizeof(*e) + (e->_at & (REMORA_TAIL_MAX - 1));
 	e->_at = 0;		/* of the next length */
-	for (i = 0; i < NAME_MAX && i < len; i++) {
-		byte = at[i];
+	for (i = 0; i < ALPN_MAX && i < len; i++) {
+		byte = to[i];
 		if (!byte)
 			return false;
 		if (i == e->_at) {
@@ -392,66 +462,27 @@ static __always_inline bool split_names(struct client_hello_event *e, char *at, 
 			byte = 0;
 		}
 		if (i)
-			at[i - 1] = byte;
+			to[i - 1] = byte;
 	}
-	at[(len - 1) & NAME_MAX] = 0;
-	return is_cut || e->_at == len;
+	if (i)
+		to[i - 1] = 0;
+	return e->alpn.truncated || e->_at == len;
 }
 
-static __always_inline bool add_names(const struct source *s, struct remora_scratch *b,
-				      struct client_hello_event *e)
-{
-	char *to = remora_tail_at(b, sizeof(*e));
-	__u32 len = e->_alpn.len;
-
-	if (!len)
-		return true;
-	if (len > NAME_MAX) {
-		len = NAME_MAX;
-		e->alpn.truncated = 1;
-	}
-	copy(s, e->_alpn.at, to, len);
-	remora_tail_add(b, &e->alpn, len);
-	return split_names(e, to, len, e->alpn.truncated);
-}
-
-static __always_inline void add_server_name(const struct source *s, struct remora_scratch *b,
-					    struct client_hello_event *e)
-{
-	__u32 len = e->_server_name.len;
-
-	if (len > NAME_MAX) {
-		len = NAME_MAX;
-		e->server_name.truncated = 1;
-	}
-	copy(s, e->_server_name.at, remora_tail_at(b, sizeof(*e)), len);
-	remora_tail_add(b, &e->server_name, len);
-}
-
-/* Reads into the record that has been begun. Verified for itself, whatever state a caller is in. */
+/* Reads into the record that has been begun. */
 __noinline int read_hello(struct __sk_buff *skb)
 {
-	struct source s = { .skb = skb };
-	struct client_hello_event *e;
-	struct remora_scratch *b;
 	enum verdict verdict;
-	__u32 net = 1;
+	struct source s;
 
-	b = bpf_map_lookup_elem(&remora_scratch, &net);
-	if (!b || !skb->sk)
+	if (!find(&s, skb))
 		return bad;
-	e = remora_event(b, struct client_hello_event);
-	s.hello = &e->_hello;
-	if (s.hello->is_part) {
-		s.part = bpf_sk_storage_get(&tls_parts, skb->sk, 0, 0);
-		if (!s.part)
-			return bad;
-	}
-	verdict = read_message(&s, e);
-	if (verdict == bad || read_versions(&s, e) || read_server_name(&s, e) || read_alpn(&s, e))
+	verdict = read_message(&s);
+	if (verdict == bad || read_versions(skb) || read_server_name(&s) || read_alpn(&s))
 		return bad;
-	add_server_name(&s, b, e);
-	return add_names(&s, b, e) ? verdict : bad;
+	add_server_name(&s);
+	add_alpn(&s);
+	return split_names(skb) ? verdict : bad;
 }
 
 static __always_inline void tell(struct remora_container *c, const struct segment *s, struct hello *h,
@@ -497,6 +528,7 @@ static __always_inline void append(struct part *part, const struct segment *s, _
 		if (len > PIECE)
 			len = PIECE;
 		len = bounded(len, PIECE - 1);
+		remora_barrier(at);
 		if (bpf_skb_load_bytes(s->skb, s->at + skip, &part->data[at & (HELLO_MAX - 1)], len))
 			break;
 		part->len = at + len;
@@ -518,25 +550,26 @@ static __always_inline void fill_process(struct remora_process *p, const struct 
 		*p = *owner;
 }
 
-/* A connection whose hello is incomplete: what has come now belongs to it, or ends it. */
-static __always_inline void go_on(const struct segment *s, struct part *part)
+/*
+ * A connection whose hello is incomplete: what has come now belongs to it, or ends it. True if there is nothing more
+ * to wait for.
+ */
+static __always_inline bool go_on(const struct segment *s, struct part *part, struct hello *h,
+				  struct remora_process *process)
 {
-	struct hello h = { .is_part = true, .is_egress = part->is_egress };
 	bool is_last = s->flags & (TCP_FIN | TCP_RST);
-	struct remora_container *c;
 
+	h->is_part = true;
+	h->is_egress = part->is_egress;
 	if (s->is_egress == part->is_egress && part->next - s->seq < s->len)
 		append(part, s, part->next - s->seq);
-	h.have = part->len < HELLO_MAX ? part->len : HELLO_MAX;
-	if (!read_head(&h, part->data) || (h.have < h.reach && h.have < HELLO_MAX && !is_last))
-		return;
-	c = remora_container_of_skb(s->skb);
-	if (c)
-		tell(c, s, &h, &part->process);
-	bpf_sk_storage_delete(&tls_parts, s->sk);
+	h->have = part->len < HELLO_MAX ? part->len : HELLO_MAX;
+	*process = part->process;
+	return read_head(h, part->data) && (h->have >= h->reach || h->have == HELLO_MAX || is_last);
 }
 
-static __always_inline void start(struct remora_container *c, const struct segment *s, const struct tcp_sock *tp)
+static __always_inline void wait(struct remora_container *c, const struct segment *s,
+				 const struct remora_process *process)
 {
 	struct part *part = bpf_sk_storage_get(&tls_parts, s->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
@@ -545,33 +578,34 @@ static __always_inline void start(struct remora_container *c, const struct segme
 		return;
 	}
 	part->is_egress = s->is_egress;
-	fill_process(&part->process, s, tp);
+	part->process = *process;
 	append(part, s, 0);
 }
 
-static __always_inline void greet(const struct segment *s, struct hello *h)
+/* True if a hello begins here that is to be told now. */
+static __always_inline bool begins(struct remora_container *c, const struct segment *s, struct hello *h,
+				   struct remora_process *process)
 {
-	struct remora_container *c = remora_container_of_skb(s->skb);
-	struct tls_params *params = c ? remora_params_of(c) : NULL;
-	struct remora_process process = {};
+	struct tls_params *params = remora_params_of(c);
 	struct tcp_sock *tp;
 
 	if (!params || (params->port && bpf_htons(params->port) != s->to))
-		return;
+		return false;
 	tp = bpf_skc_to_tcp_sock(s->sk);
 	if (!tp || !is_new(s, tp))
-		return;
+		return false;
+	fill_process(process, s, tp);
 	/* What comes before there is a connection, or at its end, has nothing to wait for. */
-	if (h->have < h->reach && !is_listening(tp) && !(s->flags & (TCP_FIN | TCP_RST))) {
-		start(c, s, tp);
-		return;
-	}
-	fill_process(&process, s, tp);
-	tell(c, s, h, &process);
+	if (h->have >= h->reach || is_listening(tp) || s->flags & (TCP_FIN | TCP_RST))
+		return true;
+	wait(c, s, process);
+	return false;
 }
 
 static __always_inline int passed(struct __sk_buff *skb, const bool is_egress)
 {
+	struct remora_process process = {};
+	struct remora_container *c;
 	struct segment s = {};
 	struct hello h = {};
 	struct part *part;
@@ -581,15 +615,20 @@ static __always_inline int passed(struct __sk_buff *skb, const bool is_egress)
 		return 1;
 	part = bpf_sk_storage_get(&tls_parts, s.sk, 0, 0);
 	if (part) {
-		go_on(&s, part);
-		return 1;
+		if (!go_on(&s, part, &h, &process))
+			return 1;
+	} else {
+		if (s.len < HEAD || bpf_skb_load_bytes(skb, s.at, head, HEAD) || !read_head(&h, head))
+			return 1;
+		h.at = s.at;
+		h.have = s.len;
+		h.is_egress = is_egress;
 	}
-	if (s.len < HEAD || bpf_skb_load_bytes(skb, s.at, head, HEAD) || !read_head(&h, head))
-		return 1;
-	h.at = s.at;
-	h.have = s.len;
-	h.is_egress = is_egress;
-	greet(&s, &h);
+	c = remora_container_of_skb(skb);
+	if (c && (part || begins(c, &s, &h, &process)))
+		tell(c, &s, &h, &process);
+	if (part)
+		bpf_sk_storage_delete(&tls_parts, s.sk);
 	return 1;
 }
 

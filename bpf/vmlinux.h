@@ -265,6 +265,7 @@ struct sock {
 	int sk_err_soft;
 	u16 sk_type;
 	u16 sk_protocol;
+	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 	u8 sk_shutdown;
 };

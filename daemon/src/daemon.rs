@@ -174,6 +174,8 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         boot,
         removals,
     )?;
+    // Who was in scope is so again: programs of another version have nothing more to say.
+    remove_other_versions(config);
     // Only now that everybody is known again may what waits in the ring be read.
     let reader = reader.start()?;
     // Loading leaves much behind that is needed no more.
@@ -190,6 +192,21 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
 fn configured(config: &Config) -> Configured {
     let tracers = &config.tracers;
     Configured { params: tracers.params.clone(), budget: tracers.budget, budgets: tracers.budgets.clone() }
+}
+
+/// Pins of daemons with another contract, before or after this one: their programs would run for ever.
+fn remove_other_versions(config: &Config) {
+    let ours = pins(config);
+    for entry in fs::read_dir(config.bpffs.join("remora")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path == ours {
+            continue;
+        }
+        tracing::warn!("removing {}, which a daemon of another version left", path.display());
+        if let Err(e) = fs::remove_dir_all(&path) {
+            tracing::error!("failed to remove {}: {e}", path.display());
+        }
+    }
 }
 
 /// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.

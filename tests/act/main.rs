@@ -1,6 +1,12 @@
 //! What containers do in tests where a shell cannot: one act a module, named by the first argument.
 
+mod guard;
+mod maps;
+mod spin;
+mod tcp;
+mod resets;
 mod ticks;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -8,7 +14,13 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((act, args)) = args.split_first() else { return ExitCode::from(2) };
     match act.as_str() {
+        "guard" => guard::run(),
+        "maps" => maps::run(args),
+        "spin" => spin::run(args),
+        "tcp" => tcp::run(args),
+        "resets" => resets::run(args),
         "ticks" => ticks::run(args),
+        "usage" => usage::run(args),
         _ => return ExitCode::from(2),
     }
     ExitCode::SUCCESS

@@ -124,6 +124,32 @@ fn an_upgrade_at_a_restart() {
     bed.assert_empty();
 }
 
+/// A daemon of another version left its programs running: they go, and who is there is traced on.
+#[test]
+fn another_version_leaves_nothing() {
+    let (mut bed, _) = bed();
+    bed.start();
+    let ticking = Ticking::new(&bed, "versions", 500);
+    bed.kill();
+    let ours = fs::read_dir(bed.pins()).expect("no pins").flatten().next().expect("a version").path();
+    let other = bed.pins().join("v1");
+    fs::rename(&ours, &other).expect("failed to rename");
+    assert!(!bed.links().is_empty());
+    bed.start();
+    assert!(!other.exists(), "{}", bed.log());
+    let container = bed.container("versions").expect("it runs");
+    assert!(container["ledger"]["notes"].to_string().contains("of another version"), "{container}");
+    let counted = |bed: &Bed| bed.metric("remora_ticks_ticks_total{").unwrap_or_default();
+    let before = counted(&bed);
+    wait_for("more ticks", || (counted(&bed) > before).then_some(()));
+    ticking.stop(&bed);
+    // Each once: nobody else reports.
+    let numbers = bed.events_of("versions").texts("tick.number");
+    let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+    assert!(!numbers.is_empty() && distinct.len() == numbers.len(), "{numbers:?}");
+    bed.assert_empty();
+}
+
 #[test]
 fn a_failing_object_leaves_the_old_one_running() {
     let (mut bed, sink) = bed();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod contract;
 mod crash;
+mod example;
 mod faces;
 mod first_exec;
 mod flood;

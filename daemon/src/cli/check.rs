@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::tracers;
+use anyhow::Context;
+
+use super::{markdown, tracers};
 use crate::config::Config;
 use crate::host::{cgroup::CgroupRoot, prerequisites};
 use crate::scope::Scope;
@@ -10,7 +12,7 @@ use crate::tracer::carry::Carry;
 use crate::tracer::links::{Attach, Held};
 use crate::tracer::load::{Instance, Loaded};
 use crate::tracer::params::Values;
-use crate::tracer::{Description, ObjectFile, trial};
+use crate::tracer::{Description, ObjectFile, Opened, trial};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,6 +24,9 @@ pub struct Args {
     /// Describe in JSON.
     #[arg(long)]
     json: bool,
+    /// Describe in Markdown, for documents; nothing is loaded.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
@@ -31,7 +36,13 @@ pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::
     }
     let mut failed = false;
     for path in &args.objects {
-        let checked = ObjectFile::read(path).map_err(Into::into).and_then(|file| object(&file, args.strict));
+        let read = ObjectFile::read(path).map_err(anyhow::Error::from);
+        if args.markdown {
+            let described = read.and_then(|file| document(&file, args.strict));
+            print!("{}\n", described.with_context(|| path.display().to_string())?);
+            continue;
+        }
+        let checked = read.and_then(|file| object(&file, args.strict));
         match checked {
             Ok(loaded) if args.json => {
                 let chosen: Vec<&String> = loaded.chosen.iter().map(|(n, _)| n).collect();
@@ -74,6 +85,15 @@ fn host(config: &Config) -> ExitCode {
         );
     }
     if findings.iter().any(|f| f.required && !f.ok) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn document(file: &ObjectFile, strict: bool) -> anyhow::Result<String> {
+    trial::survives(file)?;
+    let description = Opened::open(file)?.description;
+    if strict {
+        lint(&description)?;
+    }
+    Ok(markdown::describe(&description))
 }
 
 /// Opens, loads and attaches on maps of its own; nothing is left.

@@ -2,6 +2,7 @@
 
 mod check;
 mod events;
+mod markdown;
 mod ps;
 mod rows;
 mod run;

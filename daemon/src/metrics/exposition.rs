@@ -7,7 +7,7 @@ use prometheus::{
     proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType as Type},
 };
 
-use super::{Sample, Value, values_of_all};
+use super::{Sample, Value, files, values_of_all};
 use crate::decode::text::printable;
 use crate::registry::{Survey, Surveyed, record::View};
 use crate::tracer::metric::MetricType;
@@ -37,7 +37,8 @@ pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
             continue;
         }
         ledger(&mut families, &container.view, &base);
-        let live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
+        let mut live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
+        live.extend(files::values(&survey.meters, &container.view.tracers, &container.folders));
         for sample in live.iter().chain(container.values.iter()) {
             // Maps that are arrays have values for containers that did not ask for their tracer.
             if container.view.ledger.tracers.contains_key(&sample.tracer) {

@@ -1,6 +1,7 @@
 //! Counters out of the kernel's maps, as Prometheus knows them, and tables. Reading changes nothing.
 
 mod exposition;
+pub mod files;
 pub mod map;
 mod read;
 pub mod tables;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed, tim
 use super::record::{Counts, Record, View};
 use crate::decode::text::json_string;
 use crate::event::Subject;
+use crate::metrics::Sample;
 use crate::oci::Identity;
 use crate::tracer::engine::Meter;
 
@@ -18,6 +19,8 @@ pub struct Container {
     pub patience: Option<Instant>,
     /// Init has exited or poststop has run; the end follows when its cgroup is empty.
     pub winding_down: bool,
+    /// What the files of its cgroups said last: they go with the cgroups.
+    pub files: Vec<Sample>,
     /// Watches init.
     pub watch: Option<tokio::task::AbortHandle>,
 }
@@ -33,7 +36,15 @@ impl Drop for Container {
 impl Container {
     pub fn new(record: Record) -> Self {
         let subject = Arc::new(subject(&record.identity));
-        Self { record, subject, ending: None, patience: None, winding_down: false, watch: None }
+        Self {
+            record,
+            subject,
+            ending: None,
+            patience: None,
+            winding_down: false,
+            files: Vec::new(),
+            watch: None,
+        }
     }
 
     pub fn view(&self, meters: &[Meter]) -> View {

@@ -14,7 +14,7 @@ use super::record::Record;
 use super::{Command, Registry, Surveyed};
 use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
-use crate::metrics;
+use crate::metrics::{self, files::Folders};
 use crate::ring::Gone;
 use crate::tracer::engine::Meter;
 
@@ -53,9 +53,12 @@ impl Registry {
     }
 
     pub(super) fn init_exited(&mut self, index: u32, cgroup: u64) {
+        let meters = self.engine.meters();
         if let Some(c) = self.live.get_mut(&index).filter(|c| c.record.key.cgroup == cgroup) {
             c.record.ledger.ended_by("init exited");
             c.winding_down = true;
+            // Its cgroup is removed any moment now.
+            c.files = metrics::files::values(&meters, &c.record.tracers, &c.record.folders());
         }
     }
 
@@ -155,7 +158,9 @@ impl Registry {
             let note = format!("{escaped} nested cgroups found no room in the scope; raise limits.nested");
             container.record.ledger.note(note);
         }
-        let values = Arc::new(metrics::values(&meters, index, &container.record.tracers));
+        let mut values = metrics::values(&meters, index, &container.record.tracers);
+        values.append(&mut container.files);
+        let values = Arc::new(values);
         let rows = Arc::new(metrics::tables::rows_of(&meters, index, &container.record.tracers, ROWS_KEPT));
         self.withdraw(&container.record);
         let left = metrics::tables::take(&meters, index, &container.record.tracers);
@@ -163,8 +168,8 @@ impl Registry {
         metrics::clear(&meters, index);
         let record = container.record.clone();
         let view = record.view("ended");
-        self.parting
-            .push((now + self.config.limits.series_linger, Surveyed { index: None, view, values, rows }));
+        let parting = Surveyed { index: None, view, values, rows, folders: Folders::default() };
+        self.parting.push((now + self.config.limits.series_linger, parting));
         self.forgetting.push((now + FORGET, record.key.cgroup));
         tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");
         self.file(record);

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::host::cgroup::CgroupRoot;
+use crate::metrics::files::Folders;
 use crate::ring::Gone;
 use crate::scope::Scope;
 use crate::stacks::{self, Minder};
@@ -67,6 +68,7 @@ pub struct Surveyed {
     pub index: Option<u32>,
     pub view: View,
     pub values: Arc<Vec<crate::metrics::Sample>>,
+    pub folders: Folders,
     /// Likewise, of its tables.
     pub rows: Arc<Vec<crate::metrics::tables::Rows>>,
 }
@@ -239,12 +241,14 @@ impl Registry {
             index: Some(c.record.index),
             view: self.view(c, &meters),
             values: Arc::default(),
+            folders: c.record.folders(),
             rows: Arc::default(),
         });
         let parting = self.parting.iter().map(|(_, s)| Surveyed {
             index: None,
             view: s.view.clone(),
             values: s.values.clone(),
+            folders: Folders::default(),
             rows: s.rows.clone(),
         });
         Survey {

@@ -1,11 +1,13 @@
 //! What is known of a container, kept on disk while it lives and for a while after.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
 use remora_wire::{Namespaces, time::unix_ns};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::value::rfc3339;
+use crate::metrics::files::Folders;
 use crate::oci::Identity;
 use crate::tracer::params::Values;
 use crate::tracer::users::Place;
@@ -122,6 +124,9 @@ pub struct Record {
     pub cgroup_path: String,
     pub identity: Identity,
     pub namespaces: Namespaces,
+    /// Its cgroups of version 1, by controller.
+    #[serde(default)]
+    pub controllers: BTreeMap<String, PathBuf>,
     /// The words of its opt-in.
     #[serde(default)]
     pub asked: Vec<String>,
@@ -157,6 +162,11 @@ pub struct View {
 impl Record {
     pub fn place(&self) -> Place {
         Place { index: self.index, root: self.key.cgroup, cgroup: self.cgroup_path.clone().into() }
+    }
+
+    /// Where the files of its cgroups are.
+    pub fn folders(&self) -> Folders {
+        Folders { unified: self.cgroup_path.clone().into(), controllers: self.controllers.clone() }
     }
 
     /// Its own parameters of a tracer.

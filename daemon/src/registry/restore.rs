@@ -50,7 +50,7 @@ impl Registry {
         if alive {
             record
                 .ledger
-                .note("the pinned programs were gone: what happened while the daemon was away is missing");
+                .note("the programs of the daemon before were gone, or of another version: what it had not read is missing");
             record.ledger.late.get_or_insert_with(|| "the daemon's pinned state was removed".into());
             if let Some(index) = self.scope.free_index() {
                 record.index = index;

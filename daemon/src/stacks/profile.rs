@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::store::Sample;
+use super::store::{Kept, Sample};
 use super::{Stack, child::kernel_is_hidden};
 use crate::decode::text::printable;
 
@@ -38,12 +38,7 @@ pub struct Line {
 }
 
 impl Profile {
-    pub fn new(
-        table: &str,
-        unit: Option<String>,
-        samples: HashMap<Sample, u64>,
-        problem: Option<String>,
-    ) -> Self {
+    pub fn new(table: &str, all: Kept, problem: Option<String>) -> Self {
         let names = |stack: Option<Stack>| {
             stack.iter().flat_map(|s| s.iter()).map(|n: &Arc<str>| n.to_string()).collect()
         };
@@ -53,7 +48,7 @@ impl Profile {
             kernel: names(s.stacks.kernel),
             value,
         };
-        let mut samples: Vec<Line> = samples.into_iter().map(line).collect();
+        let mut samples: Vec<Line> = all.samples.into_iter().map(line).collect();
         samples.sort_by(|a, b| (b.value, a).cmp(&(a.value, b)));
         let hidden = kernel_is_hidden() && samples.iter().any(|l| !l.kernel.is_empty());
         let hidden = hidden.then(|| {
@@ -62,7 +57,7 @@ impl Profile {
         });
         Self {
             table: table.to_owned(),
-            unit: unit.unwrap_or_default(),
+            unit: all.unit,
             total: samples.iter().map(|l| l.value).fold(0, u64::saturating_add),
             samples,
             notes: problem.into_iter().chain(hidden).collect(),

@@ -29,6 +29,13 @@ pub struct Sample {
     pub stacks: Stacks,
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Of the weights.
+    pub unit: String,
+    pub samples: HashMap<Sample, u64>,
+}
+
 #[derive(Debug, Default)]
 pub struct Store {
     names: HashSet<Arc<str>>,
@@ -38,7 +45,7 @@ pub struct Store {
     /// Stacks of rows that are in the kernel's maps, by table and key.
     pub rows: HashMap<(u32, Vec<u8>), Stacks>,
     /// Taken out of the kernel's maps, by table.
-    kept: HashMap<String, HashMap<Sample, u64>>,
+    kept: HashMap<String, Kept>,
     strikes: u32,
     pub problem: Option<String>,
     /// It has ended; until then it may be asked for.
@@ -93,8 +100,9 @@ impl Store {
     }
 
     /// Keeps what the kernel no longer does.
-    pub fn keep(&mut self, table: &str, mut sample: Sample, weight: u64) {
-        let kept = self.kept.entry(table.to_owned()).or_default();
+    pub fn keep(&mut self, table: &str, unit: &str, mut sample: Sample, weight: u64) {
+        let new = || Kept { unit: unit.to_owned(), ..Kept::default() };
+        let kept = &mut self.kept.entry(table.to_owned()).or_insert_with(new).samples;
         if kept.len() >= KEPT_MAX && !kept.contains_key(&sample) {
             sample = Sample { comm: MORE.into(), stacks: Stacks::default() };
         }
@@ -102,12 +110,8 @@ impl Store {
         *sum = sum.saturating_add(weight);
     }
 
-    pub fn kept(&self, table: &str) -> HashMap<Sample, u64> {
-        self.kept.get(table).cloned().unwrap_or_default()
-    }
-
-    pub fn has(&self, table: &str) -> bool {
-        self.kept.contains_key(table)
+    pub fn kept(&self, table: &str) -> Option<&Kept> {
+        self.kept.get(table)
     }
 }
 
@@ -151,13 +155,13 @@ mod tests {
         let mut store = Store::default();
         for i in 0..KEPT_MAX + 10 {
             let sample = sample(&mut store, i);
-            store.keep("t", sample.clone(), 1);
-            store.keep("t", sample, 2);
+            store.keep("t", "samples", sample.clone(), 1);
+            store.keep("t", "samples", sample, 2);
         }
-        let kept = store.kept("t");
+        let kept = &store.kept("t").unwrap().samples;
         assert_eq!(kept.len(), KEPT_MAX + 1);
         assert_eq!(kept.values().sum::<u64>(), 3 * (KEPT_MAX as u64 + 10));
-        assert!(store.kept("other").is_empty());
+        assert!(store.kept("other").is_none());
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Watcher {
         let (sample, weight) = self.sample(source, root, record);
         let store = self.stores.entry(root).or_default();
         store.rows.remove(&(source.id, record[..source.table.plan.key_size].to_vec()));
-        store.keep(&source.table.plan.name, sample, weight);
+        store.keep(&source.table.plan.name, &source.plan().weight.unit, sample, weight);
     }
 
     fn ended(&mut self, root: u64, left: Vec<(Table, Rows)>, until: Instant) {
@@ -247,24 +247,21 @@ impl Watcher {
     }
 
     fn profile(&mut self, table: &str, root: u64, index: Option<u32>) -> Option<Profile> {
+        let mut all = self.stores.get(&root).and_then(|s| s.kept(table)).cloned();
         let source = self.sources.iter().find(|s| s.table.plan.name == table).cloned();
-        let mut all = self.stores.get(&root).map(|s| s.kept(table)).unwrap_or_default();
-        let mut is_known = self.stores.get(&root).is_some_and(|s| s.has(table));
-        let mut unit = None;
-        if let Some((source, index)) = source.as_ref().zip(index) {
-            is_known = true;
+        if let Some((source, index)) = source.zip(index) {
+            let all = all.get_or_insert_default();
+            all.unit.clone_from(&source.plan().weight.unit);
             let rows = tables::rows(&source.table, index, usize::MAX);
-            self.learn_rows(source, root, &rows);
+            self.learn_rows(&source, root, &rows);
             for record in &rows.records {
-                let (sample, weight) = self.sample(source, root, record);
-                *all.entry(sample).or_default() += weight;
+                let (sample, weight) = self.sample(&source, root, record);
+                let sum = all.samples.entry(sample).or_default();
+                *sum = sum.saturating_add(weight);
             }
         }
-        if let Some(source) = &source {
-            unit = Some(source.plan().weight.unit.clone());
-        }
         let problem = self.stores.get(&root).and_then(|s| s.problem.clone());
-        is_known.then(|| Profile::new(table, unit, all, problem))
+        all.map(|all| Profile::new(table, all, problem))
     }
 
     fn sample(&mut self, source: &Source, root: u64, record: &[u8]) -> (Sample, u64) {

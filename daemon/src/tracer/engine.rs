@@ -12,6 +12,7 @@ use super::budget::Watch;
 use super::carry::Carry;
 use super::contract::Description;
 use super::cost::{Costs, Counting};
+use super::files::FileMetric;
 use super::keep::{Keep, Kept};
 use super::links::Held;
 use super::load::{Instance, Loaded, Source, Table};
@@ -118,6 +119,7 @@ impl Tracer {
 pub struct Meter {
     pub tracer: String,
     pub sources: Vec<Source>,
+    pub files: Arc<Vec<FileMetric>>,
     pub tables: Vec<Table>,
     /// To be run before these are read.
     pub refreshes: Arc<Refreshes>,
@@ -313,7 +315,8 @@ impl Engine {
             let loaded = t.loaded.as_ref()?;
             let (sources, tables) = (loaded.metrics.clone(), loaded.tables.clone());
             let (refreshes, stats) = (loaded.refreshes.clone(), loaded.stats.clone());
-            Some(Meter { tracer: name.clone(), sources, tables, refreshes, stats })
+            let files = loaded.files.clone();
+            Some(Meter { tracer: name.clone(), sources, files, tables, refreshes, stats })
         };
         self.tracers.iter().filter_map(meter).collect()
     }

@@ -11,6 +11,7 @@ use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, MapHandle, MapMut, MapType, Obje
 
 use super::carry::{Carry, Shapes};
 use super::contract::{Program, is_identifier};
+use super::files::FileMetric;
 use super::links::{self, Attach};
 use super::log::with_log;
 use super::metric::MetricMap;
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub description: Arc<Description>,
     pub events: Arc<HashMap<u32, Arc<EventPlan>>>,
     pub metrics: Vec<Source>,
+    /// In files of the containers' cgroups.
+    pub files: Arc<Vec<FileMetric>>,
     pub tables: Vec<Table>,
     pub refreshes: Arc<Refreshes>,
     pub stats: Arc<Mapped<Stats>>,
@@ -185,6 +188,7 @@ impl Loaded {
             description: Arc::new(opened.description.clone()),
             events: Arc::new(opened.events.clone()),
             metrics,
+            files: opened.files,
             tables,
             refreshes: Arc::new(refreshes),
             stats: Arc::new(stats),

@@ -36,6 +36,13 @@ pub struct Metric {
     pub size: usize,
 }
 
+impl Metric {
+    pub fn describe(&self, labels: Vec<String>) -> MetricDescription {
+        let (name, kind) = (self.name.clone(), self.metric_type.name());
+        MetricDescription { name, kind, help: self.help.clone(), labels }
+    }
+}
+
 /// A label: a member of the key other than the container's index.
 #[derive(Debug, Clone)]
 pub struct Label {
@@ -68,6 +75,7 @@ impl MetricMap {
         }
         let metrics =
             metrics(btf, tags, tracer, &value).map_err(|e| format!("map {}: value {e}", map.name))?;
+        let metrics: Vec<Metric> = metrics.into_iter().map(|(_, metric)| metric).collect();
         if metrics.is_empty() {
             return Ok(None);
         }
@@ -120,13 +128,7 @@ impl MetricMap {
 
     pub fn describe(&self) -> Vec<MetricDescription> {
         let labels: Vec<String> = self.labels.iter().map(|l| l.name.clone()).collect();
-        let one = |m: &Metric| MetricDescription {
-            name: m.name.clone(),
-            kind: m.metric_type.name(),
-            help: m.help.clone(),
-            labels: labels.clone(),
-        };
-        self.metrics.iter().map(one).collect()
+        self.metrics.iter().map(|m| m.describe(labels.clone())).collect()
     }
 }
 
@@ -153,12 +155,13 @@ fn member_offset(attr: types::MemberAttr) -> Result<usize, String> {
     }
 }
 
-fn metrics(
+/// The members that are metrics, by place.
+pub fn metrics(
     btf: &Btf<'_>,
     tags: &Tags,
     tracer: &str,
     value: &types::Struct<'_>,
-) -> Result<Vec<Metric>, String> {
+) -> Result<Vec<(u32, Metric)>, String> {
     let mut out = Vec::new();
     for (i, member) in value.iter().enumerate() {
         let tagged = |(word, t)| Some((t, tags.text(value.type_id(), Some(i as u32), word)?));
@@ -178,7 +181,7 @@ fn metrics(
         }
         let offset = member_offset(member.attr).map_err(at)?;
         let name = metric_name(tracer, &name, &kind, metric_type);
-        out.push(Metric { name, help: help.to_owned(), metric_type, kind, offset, size });
+        out.push((i as u32, Metric { name, help: help.to_owned(), metric_type, kind, offset, size }));
     }
     Ok(out)
 }

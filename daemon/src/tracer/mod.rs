@@ -8,6 +8,7 @@ pub mod contract;
 pub mod cost;
 pub mod engine;
 pub mod file;
+pub mod files;
 pub mod keep;
 pub mod kernel;
 pub mod kind;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::carry::{self, Shapes};
 use super::contract::{Description, Program, RESERVED, Tags, is_identifier, valid_name};
+use super::files::FileMetric;
 use super::metric::{MetricMap, RawMap};
 use super::params::{self, Values};
 use super::{ObjectFile, plan::EventPlan, refresh, sample, table::TablePlan};
@@ -30,6 +31,7 @@ pub struct Opened {
     pub description: Description,
     pub events: HashMap<u32, Arc<EventPlan>>,
     pub metrics: Vec<Arc<MetricMap>>,
+    pub files: Arc<Vec<FileMetric>>,
     pub tables: Vec<Arc<TablePlan>>,
     pub shapes: Shapes,
     /// Where `remora_self` is in the read-only data.
@@ -44,8 +46,9 @@ impl Opened {
             let btf = object_btf(&object).map_err(refused)?;
             (read(&object, &btf).map_err(refused)?, carry::shapes(&object, &btf))
         };
-        let (description, events, metrics, tables, self_at) = parts;
-        Ok(Self { file: file.clone(), object, description, events, metrics, tables, shapes, self_at })
+        let Parts { description, events, metrics, files, tables, self_at } = parts;
+        let files = Arc::new(files);
+        Ok(Self { file: file.clone(), object, description, events, metrics, files, tables, shapes, self_at })
     }
 
     /// Writes who the object is, and its parameters, into its read-only data.
@@ -67,7 +70,15 @@ impl Opened {
     }
 }
 
-type Parts = (Description, HashMap<u32, Arc<EventPlan>>, Vec<Arc<MetricMap>>, Vec<Arc<TablePlan>>, usize);
+/// What an object says of itself, understood.
+struct Parts {
+    description: Description,
+    events: HashMap<u32, Arc<EventPlan>>,
+    metrics: Vec<Arc<MetricMap>>,
+    files: Vec<FileMetric>,
+    tables: Vec<Arc<TablePlan>>,
+    self_at: usize,
+}
 
 pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
     super::log::with_log(|| {
@@ -116,8 +127,10 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
             tables.push(Arc::new(plan));
         }
     }
+    let files = FileMetric::compile(btf, &tags, &name)?;
+    let counted = metrics.iter().flat_map(|m| &m.metrics);
     let mut names: Vec<&str> =
-        metrics.iter().flat_map(|m| m.metrics.iter().map(|m| m.name.as_str())).collect();
+        counted.chain(files.iter().map(|f| &f.metric)).map(|m| m.name.as_str()).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|w| w[0] == w[1]) {
         return Err(format!("two members are metric {}", twice[0]));
@@ -127,7 +140,11 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
         groups: groups(tags.text(var, None, "group").unwrap_or_default()),
         params: params::read(object, btf, &tags, &rodata_bytes(object), &offsets)?,
         programs: programs(object, btf, &tags, &maps)?,
-        metrics: metrics.iter().flat_map(|m| m.describe()).collect(),
+        metrics: metrics
+            .iter()
+            .flat_map(|m| m.describe())
+            .chain(files.iter().map(FileMetric::describe))
+            .collect(),
         tables: tables.iter().map(|t| t.describe()).collect(),
         ..Description::default()
     };
@@ -135,7 +152,10 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
     sorted.sort_by_key(|p| p.type_id);
     description.events = sorted.into_iter().map(|p| p.describe()).collect();
     description.name = name;
-    Ok((description, events, metrics, tables, self_at))
+    if description.programs.is_empty() && files.is_empty() {
+        return Err("it has no program".into());
+    }
+    Ok(Parts { description, events, metrics, files, tables, self_at })
 }
 
 /// The variable that carries the tracer's own tags, and its name.
@@ -240,7 +260,7 @@ fn programs(
         check_refresh(&section, refresh.as_deref(), maps).map_err(|e| format!("program {name}: {e}"))?;
         out.push(Program { section, sample, refresh, optional: tag("optional").is_some(), oneof, name });
     }
-    if out.is_empty() { Err("it has no program".into()) } else { Ok(out) }
+    Ok(out)
 }
 
 /// A program that runs over a map says over which, and it is one of the tracer's own.

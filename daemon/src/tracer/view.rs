@@ -68,7 +68,8 @@ impl TracerView {
 impl Tracer {
     pub(super) fn view(&self, settings: &Settings, name: &str, cost: Costs) -> TracerView {
         let stopped = settings.stopped(name);
-        let attached = self.links().next().is_some();
+        // One without programs has nothing to attach.
+        let attached = self.links().next().is_some() || !self.users.is_empty();
         TracerView {
             description: self.description.clone(),
             origin: self.file.origin.clone(),

@@ -1,1 +1,478 @@
-//! `dns`
+//! `dns` against what a server of the test's own says that it was asked and answered.
+
+mod server;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpStream, UdpSocket},
+    process::Child,
+    time::Duration,
+};
+
+use remora_tests::{Bed, Events, Trio, events::text, patience, run, wait_for};
+use serde_json::Value;
+use server::{A, AAAA, PTR, Said, Server, TXT, framed, name, query};
+
+/// Commands that send a message from a file, and wait for what comes back.
+fn exchange(protocol: &str, server: &Server, file: &str) -> String {
+    let (ip, port) = (server.address.ip(), server.address.port());
+    format!(
+        "exec 3<>/dev/{protocol}/{ip}/{port}; cat {file} >&3; timeout 60 dd bs=9000 count=1 <&3 >/dev/null 2>&1; exec 3>&-; "
+    )
+}
+
+/// A bed whose containers are asked for at this port.
+fn bed(server: &Server, params: &str) -> Bed {
+    let port = server.address.port();
+    let mut bed =
+        Bed::tracing("dns").with("tracers", &format!("params = {{ dns = {{ port = {port}, {params} }} }}"));
+    bed.start();
+    bed
+}
+
+fn traced(bed: &Bed, name: &str, command: &[&str]) {
+    run(bed.remora(&["run", "--name", name, "--trace", "dns", "--"]).args(command));
+    bed.ended(name);
+}
+
+/// What an event says, in the server's words.
+fn said(e: &Value) -> Said {
+    let list = |key: &str| {
+        let list = e["dns"][key].as_array().cloned().unwrap_or_default();
+        list.iter().map(|a| a.as_str().expect("a text").to_owned()).collect()
+    };
+    let number = |path: &str| text(e, path).parse().unwrap_or_else(|_| panic!("no number at {path} in {e}"));
+    let one_of = |path: &str, of: &[&'static str]| {
+        let text = text(e, path);
+        *of.iter().find(|o| **o == text).unwrap_or_else(|| panic!("{path} is {text:?} in {e}"))
+    };
+    Said {
+        transport: one_of("network.transport", &["udp", "tcp"]),
+        id: number("dns.id") as u16,
+        what: text(e, "dns.question.name").split('.').next().unwrap_or_default().to_owned(),
+        rcode: one_of("answer.rcode", &["NOERROR", "NXDOMAIN", "SERVFAIL"]),
+        flags: one_of("answer.flags", &["AA|RD|RA", "RD|RA", "AA|TC|RD|RA"]),
+        answers: list("answers"),
+        targets: list("targets"),
+        records: number("answer.records") as u16,
+        size: number("answer.size"),
+        took: Duration::ZERO,
+    }
+}
+
+/// What the events of answers must say of these.
+fn expected(said: Vec<Said>) -> Vec<Said> {
+    let shorten = |mut s: Said| {
+        s.answers.truncate(16);
+        s.took = Duration::ZERO;
+        s
+    };
+    said.into_iter().map(shorten).collect()
+}
+
+fn sum(bed: &Bed, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let has = |s: &remora_tests::bed::Series| labels.iter().all(|(l, v)| s.label(l) == Some(v));
+    bed.series(name).iter().filter(|s| s.name == name && has(s)).map(|s| s.value).sum()
+}
+
+const WHAT: [(&str, u16); 15] = [
+    ("one", A),
+    ("octets", A),
+    ("six", AAAA),
+    ("many", A),
+    ("chain", A),
+    ("loop", A),
+    ("reverse", PTR),
+    ("text", TXT),
+    ("nothing", A),
+    ("broken", A),
+    ("cut", A),
+    ("slow", A),
+    ("odd", 65),
+    ("odd", 4321),
+    ("empty", 255),
+];
+
+/// Every kind of question, over both protocols, to a server at this address.
+fn answers_are_those_of_the_server(ip: &str) {
+    let server = Server::new(ip, 0);
+    let bed = bed(&server, "queries = 0");
+    let mut script = String::new();
+    for (i, (what, kind)) in WHAT.iter().chain(&[("huge", A)]).enumerate() {
+        let message = query(i as u16 * 257, &[what.as_bytes(), b"Example", b"test"], *kind);
+        let (udp, tcp) = (bed.path(&format!("udp{i}")), bed.path(&format!("tcp{i}")));
+        fs::write(&udp, &message).expect("failed to write");
+        fs::write(&tcp, framed(&message)).expect("failed to write");
+        if *what != "huge" {
+            script += &exchange("udp", &server, &udp.display().to_string());
+        }
+        script += &exchange("tcp", &server, &tcp.display().to_string());
+    }
+    traced(&bed, "client", &["bash", "-c", &script]);
+    let answers = bed.events_of("client").named("answer");
+    let seen: Vec<Said> = answers.0.iter().map(said).collect();
+    assert_eq!(seen, expected(server.said()));
+    for (event, said) in answers.0.iter().zip(server.said()) {
+        assert_eq!(text(event, "dns.question.name"), format!("{}.Example.test", said.what));
+        assert_eq!(text(event, "dns.question.class"), "IN");
+        assert_eq!(text(event, "answer.direction"), "outgoing");
+        assert_eq!(text(event, "network.peer.address"), ip);
+        assert_eq!(text(event, "network.peer.port"), server.address.port().to_string());
+        assert_eq!((text(event, "process.comm"), text(event, "answer.attempts")), ("cat".into(), "1".into()));
+        let latency = event["answer"]["latency"].as_f64().expect("a latency");
+        assert!(
+            latency >= said.took.as_secs_f64() && latency < patience().as_secs_f64(),
+            "{event} took {:?}",
+            said.took
+        );
+        let is_cut = |key: &str| event["dns"][key] == true;
+        assert_eq!(is_cut("answers_truncated"), said.answers.len() > 16, "{event}");
+        assert_eq!(is_cut("targets_truncated"), said.what == "huge" || said.what == "loop", "{event}");
+    }
+    let types: Vec<String> = answers.texts("dns.question.type");
+    assert!(
+        ["A", "AAAA", "PTR", "TXT", "HTTPS", "4321", "ANY"].iter().all(|t| types.contains(&(*t).to_owned())),
+        "{types:?}"
+    );
+
+    let count = server.said().len() as f64;
+    let queries =
+        |kind: &str| sum(&bed, "remora_dns_queries_total", &[("type", kind), ("direction", "outgoing")]);
+    let responses =
+        |rcode: &str| sum(&bed, "remora_dns_responses_total", &[("rcode", rcode), ("direction", "outgoing")]);
+    assert_eq!(
+        (queries("AAAA"), queries("HTTPS"), queries("OTHER"), queries("A")),
+        (2.0, 2.0, 2.0, count - 12.0)
+    );
+    assert_eq!((responses("NXDOMAIN"), responses("SERVFAIL"), responses("NOERROR")), (2.0, 2.0, count - 4.0));
+    assert_eq!(sum(&bed, "remora_dns_latency_seconds_count", &[]), count);
+    let took: f64 = server.said().iter().map(|s| s.took.as_secs_f64()).sum();
+    let shown = sum(&bed, "remora_dns_latency_seconds_sum", &[]);
+    assert!(
+        took >= 0.6 && shown >= took && shown < took + count * patience().as_secs_f64(),
+        "{shown} of {took}"
+    );
+    let rest = ["unmatched", "unanswered", "malformed", "unparsed"]
+        .map(|m| sum(&bed, &format!("remora_dns_{m}_total"), &[]));
+    assert_eq!(rest, [0.0; 4]);
+}
+
+#[test]
+fn answers_over_ipv4() {
+    answers_are_those_of_the_server("127.0.0.1");
+}
+
+#[test]
+fn answers_over_ipv6() {
+    answers_are_those_of_the_server("::1");
+}
+
+/// What the container's server is told: where to listen, and the file whose removal ends it.
+const SERVE: &str = "REMORA_TEST_DNS_SERVER";
+
+/// Run by `the_container_may_be_the_server` in a traced cgroup; a test only so that this program can be told to.
+#[test]
+fn serves_if_told() {
+    let Ok(told) = std::env::var(SERVE) else { return };
+    let (port, file) = told.split_once(' ').expect("a port and a file");
+    let _server = Server::new("127.0.0.1", port.parse().expect("a port"));
+    fs::write(file, "").expect("failed to write");
+    wait_for("the end", || (!fs::exists(file).expect("failed to look")).then_some(()));
+}
+
+#[test]
+fn the_container_may_be_the_server() {
+    let port = Server::new("127.0.0.1", 0).address.port(); // free again
+    let mut bed = Bed::tracing("dns").with("tracers", &format!("params = {{ dns = {{ port = {port} }} }}"));
+    bed.start();
+    let file = bed.path("serving");
+    let me = std::env::current_exe().expect("our own path");
+    let mut command = bed.remora(&["run", "--name", "server", "--trace", "dns", "--"]);
+    command
+        .arg(me)
+        .args(["--exact", "tracers::dns::serves_if_told"])
+        .env(SERVE, format!("{port} {}", file.display()));
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("failed to start");
+    wait_for("the server", || file.exists().then_some(()));
+    let mut answers = Vec::new();
+    let mut buffer = [0; 9000];
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
+    socket.set_read_timeout(Some(patience())).expect("failed to set");
+    for (id, what) in [(1, "one"), (2, "nothing"), (3, "chain"), (4, "slow")] {
+        socket.send_to(&query(id, &[what.as_bytes()], A), ("127.0.0.1", port)).expect("failed to send");
+        let size = socket.recv(&mut buffer).expect("no answer");
+        answers.push((id, what.to_owned(), size));
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("failed to connect");
+    stream.write_all(&framed(&query(5, &[b"six"], AAAA))).expect("failed to send");
+    stream.read_exact(&mut buffer[..2]).expect("no answer");
+    let size = u16::from_be_bytes([buffer[0], buffer[1]]).into();
+    stream.read_exact(&mut buffer[..size]).expect("no answer");
+    answers.push((5, "six".to_owned(), size));
+    fs::remove_file(&file).expect("failed to remove");
+    assert!(child.wait().expect("failed to wait").success());
+    bed.ended("server");
+
+    let events = bed.events_of("server").named("answer");
+    let seen: Vec<_> = events.0.iter().map(said).map(|s| (s.id, s.what, s.size)).collect();
+    assert_eq!(seen, answers);
+    let mine = socket.local_addr().expect("an address").port().to_string();
+    for event in &events.0 {
+        assert_eq!(
+            (text(event, "answer.direction"), text(event, "answer.attempts")),
+            ("incoming".into(), "1".into())
+        );
+        assert_eq!(text(event, "network.local.port"), port.to_string());
+        assert!(text(event, "process.pid").parse::<u32>().is_ok_and(|p| p > 1), "{event}");
+        assert!(
+            text(event, "network.transport") == "tcp" || text(event, "network.peer.port") == mine,
+            "{event}"
+        );
+    }
+    assert!(events.0[3]["answer"]["latency"].as_f64().is_some_and(|l| l >= 0.3), "{events:?}");
+    assert_eq!(sum(&bed, "remora_dns_queries_total", &[("direction", "incoming")]), 5.0);
+    assert_eq!(sum(&bed, "remora_dns_responses_total", &[("direction", "outgoing")]), 0.0);
+}
+
+/// A container that does what a script says and then waits to be told to go.
+fn waiting(bed: &Bed, name: &str, script: &str) -> (Child, std::path::PathBuf) {
+    let file = bed.path("wait");
+    fs::write(&file, "").expect("failed to write");
+    let script = format!("{script} while [ -e {} ]; do sleep 0.1; done", file.display());
+    let mut command = bed.remora(&["run", "--name", name, "--trace", "dns", "--", "bash", "-c", &script]);
+    (command.spawn().expect("failed to start"), file)
+}
+
+#[test]
+fn questions_without_an_answer() {
+    let server = Server::new("127.0.0.1", 0);
+    let bed = bed(&server, "queries = 1, timeout = 2");
+    let file = bed.path("silent");
+    fs::write(&file, query(77, &[b"silent", b"test"], AAAA)).expect("failed to write");
+    let (file, port) = (file.display(), server.address.port());
+    // Asked twice: the same question, by the same socket.
+    let script = format!("exec 3<>/dev/udp/127.0.0.1/{port}; cat {file} >&3; cat {file} >&3;");
+    let (mut child, wait) = waiting(&bed, "client", &script);
+    wait_for("the server to be asked", || (server.asked().len() == 2).then_some(()));
+    wait_for("the question to be given up", || {
+        (bed.metric("remora_dns_unanswered_total{")? == 1.0).then_some(())
+    });
+    fs::remove_file(wait).expect("failed to remove");
+    child.wait().expect("failed to wait");
+    bed.ended("client");
+    let events = bed.events_of("client");
+    assert_eq!(events.named("query").texts("query.attempts"), ["1", "2"]);
+    let unanswered = events.named("unanswered");
+    assert_eq!(unanswered.len(), 1, "{events:?}");
+    let event = unanswered.first();
+    assert_eq!(
+        (text(event, "dns.question.name"), text(event, "dns.question.type")),
+        ("silent.test".into(), "AAAA".into())
+    );
+    assert_eq!((text(event, "unanswered.attempts"), text(event, "dns.id")), ("2".into(), "77".into()));
+    assert_eq!(
+        (text(event, "process.comm"), text(event, "network.peer.port")),
+        ("cat".into(), port.to_string())
+    );
+    assert_eq!(text(event, "unanswered.asked")[..19], text(events.named("query").first(), "time")[..19]);
+    assert_eq!(sum(&bed, "remora_dns_queries_total", &[("type", "AAAA")]), 2.0);
+}
+
+/// Names as they are written, and as they are shown.
+fn names() -> Vec<(Vec<Vec<u8>>, String)> {
+    let long = vec![vec![0xff; 63], vec![b'.'; 63], vec![b'x'; 63], vec![b'y'; 61]];
+    let shown = [r"\255".repeat(63), r"\.".repeat(63), "x".repeat(63), "y".repeat(61)].join(".");
+    vec![
+        (vec![], ".".into()),
+        (vec![b"a.b".to_vec(), b"c".to_vec()], r"a\.b.c".into()),
+        (vec![b"a".to_vec(), b"b.c".to_vec()], r"a.b\.c".into()),
+        (
+            vec![b"back\\slash".to_vec(), b"\0\x1b[31m \x7f".to_vec()],
+            r"back\\slash.\000\027[31m\032\127".into(),
+        ),
+        (vec!["grün".into(), b"\"{}'".to_vec()], r#"gr\195\188n."{}'"#.into()),
+        (long, shown),
+    ]
+}
+
+#[test]
+fn names_cannot_be_mistaken() {
+    let server = Server::new("127.0.0.1", 0);
+    let bed = bed(&server, "queries = 1");
+    let mut script = String::new();
+    for (i, (labels, _)) in names().iter().enumerate() {
+        let labels: Vec<&[u8]> = labels.iter().map(Vec::as_slice).collect();
+        fs::write(bed.path(&i.to_string()), query(i as u16, &labels, A)).expect("failed to write");
+        script += &format!(
+            "cat {} >/dev/udp/127.0.0.1/{}; ",
+            bed.path(&i.to_string()).display(),
+            server.address.port()
+        );
+    }
+    traced(&bed, "client", &["bash", "-c", &script]);
+    let shown: Vec<String> = names().into_iter().map(|(_, shown)| shown).collect();
+    assert_eq!(bed.events_of("client").named("query").texts("dns.question.name"), shown);
+}
+
+/// Numbers that look like chance, and are the same each time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+
+    /// Changes, cuts or extends a message.
+    fn damage(&mut self, message: &mut Vec<u8>) {
+        match self.below(4) {
+            0 => message.truncate(self.below(message.len() + 1)),
+            1 => (0..=self.below(600)).for_each(|_| message.push(self.below(256) as u8)),
+            _ => {}
+        }
+        for _ in 0..self.below(8) {
+            if !message.is_empty() {
+                let at = self.below(message.len());
+                message[at] = [0, 0xff, 0xc0, 0x3f, 0x0c, self.below(256) as u8][self.below(6)];
+            }
+        }
+    }
+}
+
+/// Messages that break rules, each in its own way.
+fn hostile() -> Vec<Vec<u8>> {
+    let header = |counts: [u16; 4]| {
+        [&[7, 256][..], &counts].concat().iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>()
+    };
+    let with = |counts, rest: &[u8]| [header(counts), rest.to_vec()].concat();
+    let too_long: Vec<u8> =
+        (0..5).flat_map(|_| [&[63][..], &[b'a'; 63]].concat()).chain([0, 0, 1, 0, 1]).collect();
+    vec![
+        vec![0],
+        vec![0; 11],
+        vec![0; 12],
+        vec![0xff; 12],
+        vec![0xff; 512],
+        with([1, 0, 0, 0], b""),
+        with([1, 0, 0, 0], &[63]),
+        with([1, 0, 0, 0], &[64, b'a', 0, 0, 1, 0, 1]),
+        with([1, 0, 0, 0], &[0xc0, 12, 0, 1, 0, 1]),
+        with([1, 0, 0, 0], &[1, b'a', 0xc0, 12, 0, 1, 0, 1]),
+        with([1, 0, 0, 0], &[1, b'a', 0, 0, 1, 0]),
+        with([1, 0, 0, 0], &too_long),
+        with([2, 0, 0, 0], &[name(&[b"two"]), vec![0, 1, 0, 1]].concat()),
+        with([0xffff, 0xffff, 0xffff, 0xffff], &[name(&[b"many"]), vec![0, 1, 0, 1]].concat()),
+        with([1, 0, 0, 0], &[1].repeat(1400)),
+    ]
+}
+
+/// All that was sent and received is counted as something, and nothing breaks.
+#[test]
+fn hostile_messages() {
+    let mut chance = Chance(1);
+    let server = Server::damaging("127.0.0.1", 0, move |i, message| {
+        if i % 8 > 0 {
+            chance.damage(message);
+        }
+    });
+    let bed = bed(&server, "queries = 1");
+    let mut chance = Chance(2);
+    let mut messages = hostile();
+    for i in 0..120 {
+        let (what, kind) = WHAT[i % 11];
+        let mut message = query(i as u16, &[what.as_bytes(), b"test"], kind);
+        if i % 3 == 0 {
+            chance.damage(&mut message);
+        }
+        messages.push(message);
+    }
+    let dir = bed.path("messages");
+    fs::create_dir(&dir).expect("failed to make a folder");
+    messages.retain(|m| !m.is_empty()); // cat sends nothing of those
+    for (i, message) in messages.iter().enumerate() {
+        fs::write(dir.join(format!("{i:03}")), message).expect("failed to write");
+    }
+    let port = server.address.port();
+    let script =
+        format!("exec 3<>/dev/udp/127.0.0.1/{port}; for f in {}/*; do cat $f >&3; done;", dir.display());
+    let (mut child, wait) = waiting(&bed, "client", &script);
+    wait_for("the server to have it all", || (server.asked().len() == messages.len()).then_some(()));
+    let all = (messages.len() + server.said().len()) as f64;
+    let counted = || {
+        ["queries", "responses", "malformed"]
+            .map(|m| sum(&bed, &format!("remora_dns_{m}_total"), &[]))
+            .iter()
+            .sum::<f64>()
+    };
+    wait_for("all to be counted", || (counted() >= all).then_some(()));
+    fs::remove_file(wait).expect("failed to remove");
+    child.wait().expect("failed to wait");
+    let ended = bed.ended("client");
+    assert_eq!(counted(), all, "{}", bed.get("/metrics"));
+    let ledger = &ended["ledger"]["tracers"]["dns"];
+    assert_eq!(ledger["counted"], ledger["delivered"], "{ended}");
+    let events = bed.events_of("client");
+    assert_eq!(events.named("query").len() as f64, sum(&bed, "remora_dns_queries_total", &[]));
+    assert_eq!(events.named("answer").len() as f64, sum(&bed, "remora_dns_responses_total", &[]));
+    assert!(sum(&bed, "remora_dns_malformed_total", &[]) >= hostile().len() as f64 - 2.0);
+    plain(&events);
+}
+
+/// No byte of a name is there that a terminal or a reader could take for something else.
+fn plain(events: &Events) {
+    for event in &events.0 {
+        let shown = event["dns"].to_string();
+        assert!(shown.bytes().all(|b| (b' '..0x7f).contains(&b)) && !shown.contains("\\u"), "{shown}");
+    }
+}
+
+/// A stream's segments: messages cut in two, several in one, and no messages at all.
+#[test]
+fn segments_of_tcp() {
+    let server = Server::new("127.0.0.1", 0);
+    let bed = bed(&server, "queries = 1");
+    let whole = framed(&query(1, &[b"one", b"test"], A));
+    let two = [framed(&query(2, &[b"one", b"test"], A)), framed(&query(3, &[b"chain", b"test"], A))].concat();
+    let parts: [&[u8]; 5] = [&whole, &two, &whole[..2], &whole[2..20], &whole[20..]];
+    let mut script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; ", server.address.port());
+    for (i, part) in parts.iter().enumerate() {
+        fs::write(bed.path(&i.to_string()), part).expect("failed to write");
+        script += &format!("cat {} >&3; sleep 0.2; ", bed.path(&i.to_string()).display());
+    }
+    // The answers to all four.
+    script += "timeout 60 head -c 100 <&3 >/dev/null; true";
+    traced(&bed, "client", &["bash", "-c", &script]);
+    assert_eq!(server.asked().len(), 4);
+    let events = bed.events_of("client");
+    assert_eq!(events.named("query").texts("dns.id"), ["1", "2"]);
+    // One behind another, and three parts of one.
+    assert!(sum(&bed, "remora_dns_unparsed_total", &[]) >= 4.0);
+    let answers = events.named("answer");
+    assert!(answers.texts("dns.id").iter().all(|id| ["1", "2", "3"].contains(&id.as_str())), "{answers:?}");
+    let of_third = answers.only(|e| e["dns"]["id"] == 3);
+    assert!(
+        of_third.0.iter().all(|e| e["answer"].get("latency").is_none()),
+        "its question was not looked at: {answers:?}"
+    );
+}
+
+#[test]
+fn trio() {
+    // Port 53, and an address of our own on loopback.
+    let id = std::process::id();
+    let server = Server::new(&format!("127.77.{}.{}", id >> 8 & 0xff, id & 0xff), 53);
+    let script = format!("nslookup -type=a one.test {}; true", server.address.ip());
+    let trio = Trio::run("dns", &script);
+    assert!(trio.printed.iter().all(|p| p.contains("192.0.2.1")), "{:?}", trio.printed);
+    let asked = server.asked().len();
+    let answers = trio.events().named("answer");
+    assert!(asked >= 3 && !answers.is_empty() && answers.len() <= asked - 2, "{answers:?} of {asked}");
+    let event = answers.first();
+    assert_eq!(
+        (text(event, "dns.question.name"), text(event, "process.comm")),
+        ("one.test".into(), "nslookup".into())
+    );
+    assert_eq!(event["dns"]["answers"], serde_json::json!(["192.0.2.1"]));
+    assert_eq!(trio.metric("remora_dns_responses_total"), answers.len() as f64);
+}

@@ -1,6 +1,6 @@
 //! `guard`: each act done for real, and what strace, the calls' own results and the script say of it.
 
-mod acts;
+mod arguments;
 mod strace;
 
 use std::fs;
@@ -17,29 +17,18 @@ fn allow(config: &mut Value, capabilities: &[&str]) {
     for set in ["bounding", "effective", "permitted"] {
         config["process"]["capabilities"][set] = json!(capabilities);
     }
-    config["annotations"]["io.remora.trace"] = "guard".into();
 }
 
-/// This program in the container, with the libraries it may need.
-fn with_acts(config: &mut Value) {
-    let me = std::env::current_exe().expect("our own path");
-    let mounts = config["mounts"].as_array_mut().expect("mounts");
-    mounts
-        .push(json!({ "destination": "/bin/acts", "type": "bind", "source": me, "options": ["bind", "ro"] }));
-    for dir in ["/lib", "/lib64", "/usr/lib"].into_iter().filter(|d| fs::exists(d).unwrap_or(false)) {
-        mounts.push(json!({ "destination": dir, "type": "bind", "source": dir, "options": ["rbind", "ro"] }));
-    }
+/// A bundle of which `guard` tells.
+fn bundle(bed: &Bed, name: &str, args: &[&str], change: impl FnOnce(&mut Value)) -> Bundle {
+    Bundle::with(bed, name, args, |config| {
+        config["annotations"]["io.remora.trace"] = "guard".into();
+        change(config);
+    })
 }
 
-/// What the container executes: `acts` and nothing else.
-const ACTS: [&str; 6] =
-    ["/bin/acts", "tracers::guard::perform", "--exact", "--ignored", "--nocapture", "--test-threads=1"];
-
-#[test]
-#[ignore = "what the other tests run in a container"]
-fn perform() {
-    acts::perform();
-}
+/// What the container executes: the acts and nothing else.
+const ACTS: [&str; 2] = ["/bin/act", "guard"];
 
 fn bed() -> Bed {
     let mut bed = Bed::tracing("guard");
@@ -104,17 +93,12 @@ fn error_name(result: &str) -> String {
 
 /// Runs the acts in a container with these rights; the events, after having compared them with the results.
 fn performed(bed: &Bed, name: &str, change: impl Fn(&mut Value)) -> Events {
-    let bundle = Bundle::with(bed, name, &ACTS, |config| {
-        with_acts(config);
-        change(config);
-    });
+    let bundle = bundle(bed, name, &ACTS, change).with_act();
     let printed = bundle.run();
     drop(bundle);
     let events = told(bed, name);
-    let done = |l: &str| l.split_once(acts::MARK).map(|(_, act)| act.to_owned());
     let expected: Vec<String> = printed
         .lines()
-        .filter_map(done)
         .map(|act| {
             let (call, result) = act.split_once(' ').expect("a result");
             format!("{call} {}", error_name(result))
@@ -127,153 +111,18 @@ fn performed(bed: &Bed, name: &str, change: impl Fn(&mut Value)) -> Events {
     events
 }
 
-/// The values of some fields of the events of this name, one text an event.
-fn rows(events: &Events, name: &str, fields: &[&str]) -> Vec<String> {
-    let row = |e: &Value| fields.iter().map(|f| own_text(e, f)).collect::<Vec<_>>().join(" ");
-    events.named(name).0.iter().map(row).collect()
-}
-
-#[test]
-fn each_act_is_told_with_its_arguments_and_result() {
-    let bed = bed();
-    let events = performed(&bed, "able", able);
-    let all = |name: &str, fields: &[&str], expected: &[&str]| {
-        assert_eq!(rows(&events, name, fields), expected, "{name}: {:#?}", events.named(name));
-    };
-    let fields = ["source", "target", "fs_type", "options", "flags"];
-    all("mount", &fields, &["none /tmp/m tmpfs size=64k MS_NOSUID|MS_NODEV"]);
-    all("umount", &["target", "flags"], &["/tmp/m MNT_DETACH", "/tmp/m MNT_DETACH", "/tmp/m "]);
-    all("change_root", &["path", "old_path"], &["/ ", "/nowhere ", "/tmp /tmp/m"]);
-    all(
-        "process_access",
-        &["access", "bytes", "path"],
-        &["read 16 ", "write 16 ", "descriptor  ", "read_write  /proc/1/mem", "write 3 /proc/1/mem"],
-    );
-    let pids = events.named("process_access").texts("process_access.target_pid");
-    assert_eq!(pids, ["1", "1", "1", "1", "1"], "the container's init has done it to itself");
-    all("ptrace", &["request"], &["PTRACE_SEIZE", "PTRACE_ATTACH"]);
-    all(
-        "socket",
-        &["family", "type", "protocol"],
-        &["AF_INET SOCK_RAW 1", "AF_PACKET SOCK_DGRAM 2048", "AF_ALG SOCK_SEQPACKET 0", "AF_INET SOCK_RAW 1"],
-    );
-    all(
-        "module",
-        &["path", "parameters", "name", "flags"],
-        &[" a=b  ", "/etc/passwd c=d  MODULE_INIT_IGNORE_VERMAGIC", "  no_such_module "],
-    );
-    all(
-        "bpf",
-        &["command", "program_type"],
-        &["BPF_PROG_LOAD BPF_PROG_TYPE_SOCKET_FILTER", "BPF_MAP_LOOKUP_ELEM "],
-    );
-    all("perf_event", &["type", "target_pid", "cpu"], &["PERF_TYPE_SOFTWARE 0 -1"]);
-    all(
-        "keyring",
-        &["type", "description", "operation"],
-        &["user remora ", "user remora-none ", "  KEYCTL_GET_KEYRING_ID"],
-    );
-    all("memfd", &["name", "flags"], &["remora MFD_CLOEXEC|MFD_ALLOW_SEALING", " 0x100000"]);
-    all("prctl", &["option", "argument"], &["PR_SET_KEEPCAPS 1", "PR_CAPBSET_DROP 63"]);
-    all("seccomp", &["mode"], &["filter", "filter"]);
-    namespaces(&events);
-    mount_api(&events);
-    kernel_config(&events);
-    credentials(&events);
-    let mounts = "remora_guard_acts_total{namespace=\"\",pod=\"\",container=\"able\",act=\"umount\",outcome=\"failed\"}";
-    assert_eq!(bed.metric(mounts), Some(1.0), "{:?}", bed.series("remora_guard"));
-}
-
-fn namespaces(events: &Events) {
-    let all = events.named("namespace");
-    let types =
-        ["CLONE_NEWUTS", "CLONE_NEWUTS", "0", "CLONE_NEWUTS", "CLONE_NEWUTS", "CLONE_NEWIPC", "CLONE_NEWUTS"];
-    assert_eq!(all.texts("namespace.types"), types, "{all:?}");
-    assert!(own(&all.0[1], "inode").as_u64() > Some(0x1000_0000), "{:?}", all.0[1]);
-    assert_eq!(own_text(&all.0[3], "target_pid"), "1");
-    assert!(own(&all.0[4], "child_pid").as_u64() > Some(1), "{:?}", all.0[4]);
-    assert!(own(&all.0[5], "child_pid").as_u64() > Some(1), "{:?}", all.0[5]);
-}
-
-fn mount_api(events: &Events) {
-    let fields = [
-        "call",
-        "error",
-        "fs_type",
-        "key",
-        "value",
-        "command",
-        "path",
-        "target",
-        "attributes",
-        "cleared",
-        "flags",
-        "move_flags",
-    ];
-    let mut expected = vec![
-        "fsopen  tmpfs         ",
-        "fsconfig  tmpfs size 64k FSCONFIG_SET_STRING      ",
-        "fsconfig  tmpfs   FSCONFIG_CMD_CREATE      ",
-        "fsmount  tmpfs      MOUNT_ATTR_NOSUID   ",
-        "move_mount      / /tmp/m    MOVE_MOUNT_F_EMPTY_PATH",
-        "mount_setattr      /tmp/m  MOUNT_ATTR_RDONLY MOUNT_ATTR_NODEV AT_SYMLINK_NOFOLLOW ",
-        "open_tree      /tmp/m    OPEN_TREE_CLONE ",
-    ];
-    let seen = rows(events, "mount_api", &fields);
-    let old = "mount_setattr ENOSYS     /tmp/m  MOUNT_ATTR_RDONLY MOUNT_ATTR_NODEV AT_SYMLINK_NOFOLLOW ";
-    if seen.iter().any(|s| s == old) {
-        expected[5] = old; // before 5.12
-    }
-    assert_eq!(seen, expected);
-}
-
-fn kernel_config(events: &Events) {
-    let all = events.named("kernel_config");
-    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("no core_pattern");
-    let seen: Vec<String> =
-        all.0.iter().map(|e| format!("{} {}", text(e, "file.path"), own_text(e, "value"))).collect();
-    let core = "/proc/sys/kernel/core_pattern";
-    let written = format!("{core} {}", pattern.chars().take(255).collect::<String>());
-    let opened = format!("{core} ");
-    let others = [
-        "/sys/kernel/nothing ",
-        "/proc/sys/kernel/nothing ",
-        "/tmp/../proc/sys/nothing ",
-        "/nowhere/release_agent ",
-    ];
-    let mut expected = vec![opened.clone(), written.clone(), opened, written];
-    expected.extend(others.map(str::to_owned));
-    assert_eq!(seen, expected, "{all:?}");
-    assert_eq!(own_text(&all.0[1], "bytes"), pattern.len().to_string());
-}
-
-fn credentials(events: &Events) {
-    let all = events.named("credentials");
-    let ids = |e: &Value, of: &str| {
-        ["real", "effective", "saved", "fs"].map(|i| own(e, of)[i].to_string()).join(" ")
-    };
-    let of = |i: usize, kind: &str| ids(&all.0[i], kind);
-    let list = |i: usize, field: &str| own_text(&all.0[i], field);
-    assert_eq!(own_text(&all.0[0], "groups"), "1");
-    assert_eq!((of(1, "previous_group"), of(1, "group")), ("0 0 0 0".into(), "100 100 100 100".into()));
-    assert_eq!(of(1, "requested"), "100 100 100 -1");
-    assert_eq!((of(2, "previous_user"), of(2, "user")), ("0 0 0 0".into(), "0 200 0 200".into()));
-    assert_eq!(of(2, "requested"), "-1 200 -1 -1");
-    let able = r#"["CAP_SETGID","CAP_SETUID","CAP_NET_RAW","CAP_SYS_CHROOT","CAP_SYS_ADMIN"]"#;
-    assert_eq!((list(2, "lost"), list(2, "gained")), (able.into(), String::new()));
-    assert_eq!((list(3, "lost"), list(3, "gained")), (String::new(), able.into()));
-    assert_eq!((list(4, "lost"), list(4, "gained")), (able.into(), String::new()));
-    assert_eq!(list(5, "requested_capabilities"), r#"["CAP_SYS_ADMIN"]"#);
-    assert_eq!((of(6, "requested"), of(6, "user")), ("200 200 200 -1".into(), "0 0 0 0".into()));
-}
-
 /// Without rights most of it is refused, and told just as well.
 #[test]
 fn what_is_refused_is_told() {
     let bed = bed();
-    let events = performed(&bed, "unable", |config| allow(config, &["CAP_NET_BIND_SERVICE"]));
+    let events = performed(&bed, "unable", |config| {
+        allow(config, &["CAP_NET_BIND_SERVICE"]);
+        config["linux"]["readonlyPaths"] = json!(["/proc/sys"]);
+    });
     let refused = events.only(|e| own_text(e, "error") == "EPERM");
     assert!(refused.len() > 20, "{refused:?}");
+    let opened = events.named("kernel_config").only(|e| own_text(e, "error") == "EROFS");
+    assert_eq!(opened.texts("file.path"), ["/proc/sys/kernel/core_pattern"; 2], "{events:?}");
     let denied = bed.series("remora_guard_acts_total");
     let denied: f64 = denied.iter().filter(|s| s.label("outcome") == Some("denied")).map(|s| s.value).sum();
     let expected = events.only(|e| ["EPERM", "EACCES"].contains(&own_text(e, "error").as_str()));
@@ -307,12 +156,12 @@ fn what_seccomp_refuses_is_told() {
 #[test]
 fn parameters_of_a_container() {
     let bed = bed();
-    let bundle = Bundle::with(&bed, "wishes", &ACTS, |config| {
-        with_acts(config);
+    let bundle = bundle(&bed, "wishes", &ACTS, |config| {
         able(config);
         config["annotations"]["io.remora.param.guard.quiet_credentials"] = "1".into();
         config["annotations"]["io.remora.param.guard.verbose"] = "1".into();
-    });
+    })
+    .with_act();
     bundle.run();
     drop(bundle);
     let events = told(&bed, "wishes");
@@ -329,7 +178,7 @@ fn rights_by_executing_a_program() {
     let bed = bed();
     let script = "echo nobody:x:99:98::/:/bin/sh >>/etc/passwd; cp /bin/busybox /suid/true; \
         su nobody -c /suid/true; chmod 4755 /suid/true; su nobody -c /suid/true";
-    let bundle = Bundle::with(&bed, "suid", &["/bin/sh", "-c", script], |config| {
+    let bundle = bundle(&bed, "suid", &["/bin/sh", "-c", script], |config| {
         able(config);
         let suid =
             json!({ "destination": "/suid", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"] });
@@ -359,7 +208,7 @@ const HARMLESS: &str = "ls -l / >/dev/null; cat /proc/self/status /proc/sys/kern
 fn a_harmless_container_is_silent() {
     let bed = bed();
     let script = format!("{HARMLESS}; while [ ! -e /tmp/go ]; do sleep 0.05; done");
-    let bundle = Bundle::with(&bed, "harmless", &["/bin/sh", "-c", &script], able);
+    let bundle = bundle(&bed, "harmless", &["/bin/sh", "-c", &script], able);
     let mut child = bundle.start();
     remora_tests::wait_for("the container to run", || bundle.pid());
     bundle.exec(&["/bin/sh", "-c", HARMLESS]);

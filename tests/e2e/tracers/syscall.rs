@@ -17,11 +17,19 @@ fn by_call(bed: &Bed, container: &str, family: &str) -> BTreeMap<String, u64> {
     mine.map(|s| (s.label("syscall").expect("a label").to_owned(), s.value as u64)).collect()
 }
 
-/// Calls and errors.
+/// Calls and errors, of one moment.
 fn counts(bed: &Bed, container: &str) -> BTreeMap<String, (u64, u64)> {
-    let errors = by_call(bed, container, "remora_syscall_errors_total");
-    let calls = by_call(bed, container, "remora_syscall_calls_total");
-    calls.into_iter().map(|(name, n)| (name.clone(), (n, errors[&name]))).collect()
+    let mut out: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for s in bed.series("remora_syscall_").iter().filter(|s| s.label("container") == Some(container)) {
+        let Some(name) = s.label("syscall") else { continue };
+        let entry = out.entry(name.to_owned()).or_default();
+        match s.name.as_str() {
+            "remora_syscall_calls_total" => entry.0 = s.value as u64,
+            "remora_syscall_errors_total" => entry.1 = s.value as u64,
+            _ => {}
+        }
+    }
+    out
 }
 
 /// Calls and errors, of what strace wrote with -f.
@@ -46,7 +54,7 @@ fn of_strace(text: &str) -> BTreeMap<String, (u64, u64)> {
 }
 
 /// Whether a process waits in open() or openat().
-fn waits_in_open(pid: u32) -> Option<()> {
+pub fn waits_in_open(pid: u32) -> Option<()> {
     let text = fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     ["2", "257"].contains(&text.split(' ').next()?).then_some(())
 }
@@ -66,10 +74,9 @@ fn counts_are_those_of_strace() {
     let mut child = bundle.start();
     let pid = wait_for("the container to run", || bundle.pid());
     // The runtime's own program waits in open(), too, before it executes the container's.
-    let first = wait_for("the script to wait", || {
-        let now = counts(&bed, "counted");
-        (now.contains_key("execve") && waits_in_open(pid).is_some()).then(|| counts(&bed, "counted"))
-    });
+    wait_for("the script to run", || counts(&bed, "counted").contains_key("execve").then_some(()));
+    wait_for("the script to wait", || waits_in_open(pid));
+    let first = counts(&bed, "counted");
     let out = bed.path("strace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-o"]).arg(&out).arg("-p").arg(pid.to_string()).stderr(Stdio::null());
@@ -137,8 +144,8 @@ fn first_uses_and_what_seccomp_denies() {
     assert_eq!(rows.iter().map(row).collect::<BTreeMap<_, _>>(), counts, "table and metrics");
 }
 
-/// A program of a few instructions: an ELF file with one segment.
-fn program(code: &[u8]) -> Vec<u8> {
+/// Puts a program of a few instructions into a container's /bin: an ELF file with one segment.
+pub fn add_program(bundle: &Bundle, name: &str, code: &[u8]) {
     const AT: u64 = 0x40_0000;
     let size = 120 + code.len() as u64;
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
@@ -154,7 +161,11 @@ fn program(code: &[u8]) -> Vec<u8> {
         elf.extend(word.to_le_bytes());
     }
     elf.extend(code);
-    elf
+    let from = bundle.path().join(name);
+    fs::write(&from, elf).expect("failed to write");
+    fs::set_permissions(&from, PermissionsExt::from_mode(0o755)).expect("failed to set the mode");
+    // By a process of its own: nobody else may have it open for writing when it is executed.
+    run(Command::new("cp").arg(from).arg(bundle.rootfs().join("bin")));
 }
 
 /// `mov eax, number; syscall`
@@ -172,11 +183,7 @@ fn numbers_without_a_name_and_32_bit_calls() {
     let exit = [&[0x31, 0xff][..], &call(60)].concat();
     let code = [&odd[..], &getpid_32, &exit].concat();
     let bundle = Bundle::new(&bed, "odd", "syscall", &["/bin/odd"]);
-    let path = bundle.rootfs().join("bin/odd");
-    fs::write(bundle.path().join("odd"), program(&code)).expect("failed to write");
-    // By a process of its own: nobody else may have it open for writing when it is executed.
-    run(Command::new("cp").arg(bundle.path().join("odd")).arg(&path));
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("failed to set the mode");
+    add_program(&bundle, "odd", &code);
     let status = bundle.run_command().stdin(Stdio::null()).status().expect("failed to run");
     drop(bundle);
     bed.ended("odd");

@@ -1,6 +1,7 @@
 //! Cgroups of the v2 hierarchy, as this host mounts it: which one a process is in, which are below it, and
 //! which may be put in scope.
 
+pub mod controllers;
 mod mounts;
 mod walk;
 

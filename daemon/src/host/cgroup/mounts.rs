@@ -12,6 +12,8 @@ struct Mount {
     root: PathBuf,
     point: PathBuf,
     kind: String,
+    /// Of the file system: of version 1, controllers among others.
+    options: Vec<String>,
 }
 
 /// The cgroup2 mounts of a mountinfo, best first. Whether one is covered by another mount only a look at its
@@ -26,6 +28,12 @@ pub fn candidates(mountinfo: &str) -> Result<Vec<CgroupRoot>, CgroupError> {
         true if mounts.iter().any(|m| m.kind == "cgroup") => Err(CgroupError::OnlyV1),
         true => Err(CgroupError::NotMounted),
     }
+}
+
+/// Options and mount points of whole hierarchies of version 1.
+pub fn version_1(mountinfo: &str) -> Vec<(Vec<String>, PathBuf)> {
+    let whole = |m: &Mount| m.kind == "cgroup" && m.root == Path::new("/");
+    mountinfo.lines().filter_map(parse).filter(whole).map(|m| (m.options, m.point)).collect()
 }
 
 fn root(mount: &Mount) -> CgroupRoot {
@@ -43,7 +51,10 @@ fn parse(line: &str) -> Option<Mount> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut fields = mount.split(' ').skip(3);
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-    Some(Mount { root, point, kind: filesystem.split(' ').next()?.to_owned() })
+    let mut rest = filesystem.split(' ');
+    let kind = rest.next()?.to_owned();
+    let options = rest.last().unwrap_or_default().split(',').map(str::to_owned).collect();
+    Some(Mount { root, point, kind, options })
 }
 
 /// Blanks, newlines and backslashes are written as `\` and three octal digits.

@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use remora_tests::{Bed, Bundle, Events, events::text, wait_for};
+use remora_tests::{Bed, Events, events::text, wait_for};
 use serde_json::Value;
 
-use super::{able, call_and_error, own_text, told};
+use super::{able, bundle, call_and_error, own_text, told};
 
 /// By thread, since the order between threads is nobody's to tell.
 type Acts = BTreeMap<u64, Vec<String>>;
@@ -21,7 +21,7 @@ const CALLS: &str = "trace=mount,umount2,pivot_root,chroot,setns,unshare,init_mo
 /// Runs a script in a container to whose init strace attached itself from outside.
 fn run(bed: &Bed, name: &str, script: &str) -> (String, Events) {
     let waiting = format!("exec >/tmp/out 2>&1; while [ ! -e /tmp/go ]; do sleep 0.05; done; {script}");
-    let bundle = Bundle::with(bed, name, &["/bin/sh", "-c", &waiting], able);
+    let bundle = bundle(bed, name, &["/bin/sh", "-c", &waiting], able);
     let mut child = bundle.start();
     let pid = wait_for("the container to run", || bundle.pid());
     let out = bed.path("strace");

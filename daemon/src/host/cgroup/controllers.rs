@@ -1,0 +1,57 @@
+//! Where a process's cgroups of version 1 are, on hybrid hosts: controllers that are not in the v2 hierarchy.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{mounts, read};
+
+/// Folders by controller; none on unified hosts.
+pub fn of_pid(pid: u32) -> BTreeMap<String, PathBuf> {
+    let text = |path: String| read(Path::new(&path)).unwrap_or_default();
+    folders(&mounts::version_1(&text("/proc/self/mountinfo".into())), &text(format!("/proc/{pid}/cgroup")))
+}
+
+/// `mounts`: options and mount points of hierarchies; `membership`: `/proc/PID/cgroup`.
+fn folders(mounts: &[(Vec<String>, PathBuf)], membership: &str) -> BTreeMap<String, PathBuf> {
+    let mut all = BTreeMap::new();
+    for line in membership.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        if path.split('/').any(|part| part == "..") {
+            continue;
+        }
+        for controller in controllers.split(',').filter(|c| !c.is_empty() && !c.starts_with("name=")) {
+            let mount = mounts.iter().find(|(options, _)| options.iter().any(|o| o == controller));
+            if let Some((_, point)) = mount {
+                all.insert(controller.to_owned(), point.join(path.trim_start_matches('/')));
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_controller_has_its_folder() {
+        let mountinfo = "\
+32 31 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+33 31 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
+35 31 0:32 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+37 31 0:34 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+";
+        let membership = "4:memory:/a/b\n3:cpu,cpuacct:/a\n2:pids:/a\n1:name=systemd:/x\n0::/a\n";
+        let found = folders(&mounts::version_1(mountinfo), membership);
+        let expected = [
+            ("cpu", "/sys/fs/cgroup/cpu,cpuacct/a"),
+            ("cpuacct", "/sys/fs/cgroup/cpu,cpuacct/a"),
+            ("memory", "/sys/fs/cgroup/memory/a/b"),
+        ];
+        assert_eq!(found, expected.map(|(c, p)| (c.to_owned(), p.into())).into());
+        assert!(folders(&mounts::version_1(mountinfo), "4:memory:/../b\n0::/\n").is_empty());
+    }
+}
