@@ -136,20 +136,13 @@ static __always_inline __u32 dev_of(const struct request *rq)
 	return disk->major << 20 | disk->first_minor;
 }
 
-static __always_inline bool is_preflush(__u32 flags)
-{
-	return flags >> bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH) & 1;
-}
-
 static __always_inline enum blockio_op op_of(const struct request *rq)
 {
-	__u32 flags = rq->cmd_flags;
-
-	switch (flags & REQ_OP_MASK) {
+	switch (rq->cmd_flags & REQ_OP_MASK) {
 	case REQ_OP_READ:
 		return read;
-	case REQ_OP_WRITE: /* the one request of op FLUSH that stands for some of these has no owner */
-		return is_preflush(flags) && !rq->__data_len ? flush : write;
+	case REQ_OP_WRITE: /* without data, a flush; what is sent for one or several of these has no owner */
+		return rq->__data_len ? write : flush;
 	case REQ_OP_ZONE_APPEND:
 	case REQ_OP_WRITE_ZEROES:
 		return write;
@@ -250,6 +243,11 @@ int BPF_PROG(issued)
 	}
 	made(rq);
 	return 0;
+}
+
+static __always_inline bool is_preflush(__u32 flags)
+{
+	return flags >> bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH) & 1;
 }
 
 SEC("tp_btf/block_bio_queue")

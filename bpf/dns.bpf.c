@@ -25,7 +25,8 @@
 #define STEPS 16		/* bytes or records of which a global function disposes */
 #define NAME_STEPS 288		/* of 255 bytes, and of what leads from one part of a name to the next */
 #define RECORD_STEPS 128	/* records, and labels of names before them */
-#define PLACES 256		/* questions a container may have open, power of two */
+#define SETS 128		/* power of two */
+#define WAYS 4			/* SETS * WAYS questions may a container have open */
 #define PENDING 16384
 #define SECOND 1000000000ULL
 
@@ -200,7 +201,7 @@ struct {
 } dns_metrics SEC(".maps");
 
 /*
- * Open questions. Each has two places that it may take among those of its container, so that none takes another's
+ * Open questions. Each has four places that it may take among those of its container, so that none takes another's
  * room; what never gets an answer is replaced, or swept out when metrics are read.
  */
 struct pending_key {
@@ -783,17 +784,18 @@ static __always_inline void write_answers(struct work *w, __u32 side)
 static __always_inline bool is_same(const struct pending *a, const struct pending *b)
 {
 	const __u64 *x = (const __u64 *)&a->ends, *y = (const __u64 *)&b->ends;
+	__u64 differs = (a->hash ^ b->hash) | (a->root ^ b->root) | (a->question.id ^ b->question.id) |
+			(a->direction ^ b->direction);
 
-	return a->hash == b->hash && a->root == b->root && a->question.id == b->question.id &&
-	       a->direction == b->direction && x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] &&
-	       x[4] == y[4];
+	return !(differs | (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
 }
 
-static __always_inline __u32 place_of(const struct pending *p)
+/* The first of its places. */
+static __always_inline __u32 set_of(const struct pending *p)
 {
 	__u64 h = p->hash ^ p->question.id ^ (__u64)p->ends.local_port << 16 ^ (__u64)p->ends.peer_port << 32;
 
-	return h * 0x9e3779b97f4a7c15ULL >> 32 & (PLACES - 1);
+	return (h * 0x9e3779b97f4a7c15ULL >> 32 & (SETS - 1)) * WAYS;
 }
 
 static __always_inline void give_up(struct remora_container *c, const struct pending *p)
@@ -823,23 +825,23 @@ struct found {
 /* The place of the question: where it is, one that is free, or that of the one silent for longest. */
 static __always_inline struct found find(struct remora_container *c, const struct pending *p)
 {
-	struct found f = { .key = { .container = c->index, .place = place_of(p) } };
-	struct pending *one = bpf_map_lookup_elem(&dns_pending, &f.key), *two;
+	struct found f = { .key = { .container = c->index } };
+	__u32 set = set_of(p), place = set, i;
+	__u64 oldest = ~0ULL;
 
-	if (one && is_same(one, p)) {
-		f.old = one;
-		f.is_same = true;
-		return f;
+	for (i = 0; i < WAYS; i++) {
+		f.key.place = set + i;
+		f.old = bpf_map_lookup_elem(&dns_pending, &f.key);
+		f.is_same = f.old && is_same(f.old, p);
+		if (f.is_same)
+			return f;
+		if (oldest && (!f.old || f.old->last < oldest)) {
+			oldest = f.old ? f.old->last : 0;
+			place = f.key.place;
+		}
 	}
-	f.key.place ^= 1;
-	two = bpf_map_lookup_elem(&dns_pending, &f.key);
-	f.is_same = two && is_same(two, p);
-	if (f.is_same || (one && (!two || two->last < one->last))) {
-		f.old = two;
-		return f;
-	}
-	f.key.place ^= 1;
-	f.old = one;
+	f.key.place = place;
+	f.old = bpf_map_lookup_elem(&dns_pending, &f.key);
 	return f;
 }
 

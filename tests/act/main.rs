@@ -1,7 +1,9 @@
 //! What containers do in tests where a shell cannot: one act a module, named by the first argument.
 
+mod files;
 mod guard;
 mod maps;
+mod sockets;
 mod spin;
 mod tcp;
 mod resets;
@@ -14,8 +16,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((act, args)) = args.split_first() else { return ExitCode::from(2) };
     match act.as_str() {
+        "files" => files::run(args),
         "guard" => guard::run(),
         "maps" => maps::run(args),
+        "sockets" => sockets::run(args),
         "spin" => spin::run(args),
         "tcp" => tcp::run(args),
         "resets" => resets::run(args),

@@ -12,10 +12,10 @@ use remora_tests::{Bed, Events, events::text, run};
 use serde_json::Value;
 
 /// What one system call did, in the words both sides share.
-type Call = String;
+pub type Call = String;
 
 /// Runs a script under strace in a traced cgroup: strace's lines, and the events.
-fn traced(bed: &Bed, name: &str, calls: &str, script: &str) -> (Vec<(u32, String)>, Events) {
+pub fn traced(bed: &Bed, name: &str, calls: &str, script: &str) -> (Vec<(u32, String)>, Events) {
     let out = bed.path(&format!("{name}.strace"));
     let mut command = bed.remora(&["run", "--name", name, "--trace", "exec file tcp", "--", "strace"]);
     command.args(["-f", "-y", "-s", "4096", "-e", &format!("trace={calls}"), "-o"]);
@@ -48,7 +48,7 @@ fn lines(text: &str) -> Vec<(u32, String)> {
 }
 
 /// Everything a process did, per process: the order between processes is nobody's to tell.
-fn by_pid(calls: impl IntoIterator<Item = (u32, Call)>) -> BTreeMap<u32, Vec<Call>> {
+pub fn by_pid(calls: impl IntoIterator<Item = (u32, Call)>) -> BTreeMap<u32, Vec<Call>> {
     let mut all: BTreeMap<u32, Vec<Call>> = BTreeMap::new();
     for (pid, call) in calls {
         all.entry(pid).or_default().push(call);
@@ -56,7 +56,7 @@ fn by_pid(calls: impl IntoIterator<Item = (u32, Call)>) -> BTreeMap<u32, Vec<Cal
     all
 }
 
-fn compare(expected: BTreeMap<u32, Vec<Call>>, seen: BTreeMap<u32, Vec<Call>>) {
+pub fn compare(expected: BTreeMap<u32, Vec<Call>>, seen: BTreeMap<u32, Vec<Call>>) {
     assert!(!expected.is_empty(), "strace saw nothing");
     for (pid, calls) in &expected {
         let mine = seen.get(pid).cloned().unwrap_or_default();
@@ -68,24 +68,24 @@ fn compare(expected: BTreeMap<u32, Vec<Call>>, seen: BTreeMap<u32, Vec<Call>>) {
 }
 
 /// Name, arguments and result of a line.
-fn parts(line: &str) -> Option<(&str, &str, &str)> {
+pub fn parts(line: &str) -> Option<(&str, &str, &str)> {
     let (name, rest) = line.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
     Some((name, arguments.trim_end().strip_suffix(')')?, result))
 }
 
-fn error(result: &str) -> String {
+pub fn error(result: &str) -> String {
     let rest = result.strip_prefix("-1 ").unwrap_or_default();
     rest.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// What stands between `<` and `>` behind a descriptor.
-fn in_brackets(text: &str) -> Option<&str> {
+pub fn in_brackets(text: &str) -> Option<&str> {
     Some(text.split_once('<')?.1.split_once('>')?.0)
 }
 
 /// The path of an argument such as `AT_FDCWD</tmp>, "a/b"`, or of `"a/b"` with the working directory.
-fn path(arguments: &str, cwd: &str) -> String {
+pub fn path(arguments: &str, cwd: &str) -> String {
     let quoted = arguments.split('"').nth(1).expect("a quoted path");
     let before = arguments.split('"').next().unwrap_or_default();
     let dir = in_brackets(before).unwrap_or(cwd);
@@ -136,7 +136,7 @@ fn opens_unlinks_and_renames_are_those_of_strace() {
     compare(by_pid(expected), by_pid(seen));
 }
 
-fn pid(event: &Value) -> u32 {
+pub fn pid(event: &Value) -> u32 {
     event["process"]["pid"].as_u64().expect("a pid") as u32
 }
 

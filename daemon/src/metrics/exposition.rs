@@ -7,7 +7,7 @@ use prometheus::{
     proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType as Type},
 };
 
-use super::{Sample, Value, files, values_of_all};
+use super::{Sample, Value, values_of_all};
 use crate::decode::text::printable;
 use crate::registry::{Survey, Surveyed, record::View};
 use crate::tracer::metric::MetricType;
@@ -38,7 +38,7 @@ pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
         }
         ledger(&mut families, &container.view, &base);
         let mut live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
-        live.extend(files::values(&survey.meters, &container.view.tracers, &container.folders));
+        live.extend(container.files.values(&survey.meters, &container.view.tracers));
         for sample in live.iter().chain(container.values.iter()) {
             // Maps that are arrays have values for containers that did not ask for their tracer.
             if container.view.ledger.tracers.contains_key(&sample.tracer) {

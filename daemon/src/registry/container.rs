@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed, tim
 use super::record::{Counts, Record, View};
 use crate::decode::text::json_string;
 use crate::event::Subject;
-use crate::metrics::Sample;
+use crate::metrics::files::Files;
 use crate::oci::Identity;
 use crate::tracer::engine::Meter;
 
@@ -19,8 +19,7 @@ pub struct Container {
     pub patience: Option<Instant>,
     /// Init has exited or poststop has run; the end follows when its cgroup is empty.
     pub winding_down: bool,
-    /// What the files of its cgroups said last: they go with the cgroups.
-    pub files: Vec<Sample>,
+    pub files: Arc<Files>,
     /// Watches init.
     pub watch: Option<tokio::task::AbortHandle>,
 }
@@ -36,15 +35,8 @@ impl Drop for Container {
 impl Container {
     pub fn new(record: Record) -> Self {
         let subject = Arc::new(subject(&record.identity));
-        Self {
-            record,
-            subject,
-            ending: None,
-            patience: None,
-            winding_down: false,
-            files: Vec::new(),
-            watch: None,
-        }
+        let files = Arc::new(Files::new(record.folders()));
+        Self { record, subject, ending: None, patience: None, winding_down: false, files, watch: None }
     }
 
     pub fn view(&self, meters: &[Meter]) -> View {

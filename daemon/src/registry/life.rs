@@ -14,7 +14,7 @@ use super::record::Record;
 use super::{Command, Registry, Surveyed};
 use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
-use crate::metrics::{self, files::Folders};
+use crate::metrics;
 use crate::ring::Gone;
 use crate::tracer::engine::Meter;
 
@@ -58,7 +58,7 @@ impl Registry {
             c.record.ledger.ended_by("init exited");
             c.winding_down = true;
             // Its cgroup is removed any moment now.
-            c.files = metrics::files::values(&meters, &c.record.tracers, &c.record.folders());
+            c.files.values(&meters, &c.record.tracers);
         }
     }
 
@@ -159,7 +159,7 @@ impl Registry {
             container.record.ledger.note(note);
         }
         let mut values = metrics::values(&meters, index, &container.record.tracers);
-        values.append(&mut container.files);
+        values.append(&mut container.files.values(&meters, &container.record.tracers));
         let values = Arc::new(values);
         let rows = Arc::new(metrics::tables::rows_of(&meters, index, &container.record.tracers, ROWS_KEPT));
         self.withdraw(&container.record);
@@ -168,7 +168,7 @@ impl Registry {
         metrics::clear(&meters, index);
         let record = container.record.clone();
         let view = record.view("ended");
-        let parting = Surveyed { index: None, view, values, rows, folders: Folders::default() };
+        let parting = Surveyed { index: None, view, values, rows, files: Arc::default() };
         self.parting.push((now + self.config.limits.series_linger, parting));
         self.forgetting.push((now + FORGET, record.key.cgroup));
         tracing::info!(container = crate::decode::text::printable(&record.key.id), end = ?record.ledger.end, "ended");

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::host::cgroup::CgroupRoot;
-use crate::metrics::files::Folders;
+use crate::metrics::files::Files;
 use crate::ring::Gone;
 use crate::scope::Scope;
 use crate::stacks::{self, Minder};
@@ -68,7 +68,7 @@ pub struct Surveyed {
     pub index: Option<u32>,
     pub view: View,
     pub values: Arc<Vec<crate::metrics::Sample>>,
-    pub folders: Folders,
+    pub files: Arc<Files>,
     /// Likewise, of its tables.
     pub rows: Arc<Vec<crate::metrics::tables::Rows>>,
 }
@@ -241,14 +241,14 @@ impl Registry {
             index: Some(c.record.index),
             view: self.view(c, &meters),
             values: Arc::default(),
-            folders: c.record.folders(),
+            files: c.files.clone(),
             rows: Arc::default(),
         });
         let parting = self.parting.iter().map(|(_, s)| Surveyed {
             index: None,
             view: s.view.clone(),
             values: s.values.clone(),
-            folders: Folders::default(),
+            files: Arc::default(),
             rows: s.rows.clone(),
         });
         Survey {

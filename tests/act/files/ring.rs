@@ -107,7 +107,15 @@ impl Ring {
         }
         // SAFETY: what the requests point to outlives them, since they are waited for.
         let entered = unsafe {
-            libc::syscall(libc::SYS_io_uring_enter, self.fd, count, completions, GET_EVENTS, ptr::null::<u8>(), 0)
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                self.fd,
+                count,
+                completions,
+                GET_EVENTS,
+                ptr::null::<u8>(),
+                0,
+            )
         };
         assert_eq!(entered, count.into(), "{}", Error::last_os_error());
     }
@@ -195,7 +203,8 @@ fn changes(ring: &Ring, dir: &str) {
     say(&format!("symlink {dir}/c a"), ring.done(symlink));
     let link = Entry { len: root as u32, offset: to(&b), ..request(LINKAT, root, &a) };
     say(&format!("link {dir}/a {dir}/b"), ring.done(link));
-    let rename = Entry { len: root as u32, offset: to(&e), operation_flags: 1, ..request(RENAMEAT, root, &b) };
+    let rename =
+        Entry { len: root as u32, offset: to(&e), operation_flags: 1, ..request(RENAMEAT, root, &b) };
     say(&format!("rename {dir}/b {dir}/e RENAME_NOREPLACE"), ring.done(rename));
     for name in [&b, &c, &e, &a] {
         let shown = name.to_string_lossy().into_owned();
@@ -225,7 +234,8 @@ pub fn run(dir: &str) {
     };
     let fd = opens(&ring, dir);
     let data = [7u8; 12_345];
-    let write = Entry { operation: WRITE, fd, address: data.as_ptr() as u64, len: 12_345, ..Entry::default() };
+    let write =
+        Entry { operation: WRITE, fd, address: data.as_ptr() as u64, len: 12_345, ..Entry::default() };
     assert_eq!(ring.done(write), 12_345);
     let mut back = [0u8; 12_345];
     let address = back.as_mut_ptr() as u64;

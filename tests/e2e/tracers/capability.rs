@@ -54,14 +54,13 @@ fn what_is_denied_fails_and_what_is_granted_works() {
     let events = trio.events();
     let expected = printed(&trio.printed[0]);
     assert_eq!(expected.len(), TRIED.len(), "{}", trio.printed[0]);
-    eprintln!("EV {:?}", events.0.iter().map(|e| (text(e,"process.pid"), text(e,"process.tid"), text(e,"process.comm"), text(e,"process.executable.name"), text(e,"capability_use.capability"), text(e,"capability_use.verdict"), text(e,"capability_use.syscall"), text(e,"process.vpid"))).collect::<Vec<_>>());
     let told = told(&events);
     assert!(told.is_superset(&expected), "{told:?} lacks some of {expected:?}");
     assert!(expected.contains(&("CAP_CHOWN".into(), "granted".into())), "{expected:?}");
     assert!(expected.contains(&("CAP_MKNOD".into(), "denied".into())), "{expected:?}");
     for (_, capability) in TRIED {
         let mine = told.iter().filter(|(c, _)| c == capability).count();
-        assert_eq!(mine, 1, "{capability} in {told:?}");
+        assert_eq!(mine, 1, "{capability} in {told:?} of {:?}", events.0.iter().map(|e| format!("{} {} {}", e["time"], e["process"], e["capability_use"])).collect::<Vec<_>>());
     }
     // Every mapping of memory comes with a check that nobody asked for.
     assert!(!told.iter().any(|(c, _)| c == "CAP_SYS_ADMIN"), "{told:?}");

@@ -95,7 +95,7 @@ const WHAT: [(&str, u16); 15] = [
 ];
 
 /// Every kind of question, over both protocols, to a server at this address.
-fn answers_are_those_of_the_server(ip: &str) {
+fn answers_are_those_of_the_server(client: &str, ip: &str) {
     let server = Server::new(ip, 0);
     let bed = bed(&server, "queries = 0");
     let mut script = String::new();
@@ -109,8 +109,8 @@ fn answers_are_those_of_the_server(ip: &str) {
         }
         script += &exchange("tcp", &server, &tcp.display().to_string());
     }
-    traced(&bed, "client", &["bash", "-c", &script]);
-    let answers = bed.events_of("client").named("answer");
+    traced(&bed, client, &["bash", "-c", &script]);
+    let answers = bed.events_of(client).named("answer");
     let seen: Vec<Said> = answers.0.iter().map(said).collect();
     assert_eq!(seen, expected(server.said()));
     for (event, said) in answers.0.iter().zip(server.said()) {
@@ -160,12 +160,12 @@ fn answers_are_those_of_the_server(ip: &str) {
 
 #[test]
 fn answers_over_ipv4() {
-    answers_are_those_of_the_server("127.0.0.1");
+    answers_are_those_of_the_server("dns-v4", "127.0.0.1");
 }
 
 #[test]
 fn answers_over_ipv6() {
-    answers_are_those_of_the_server("::1");
+    answers_are_those_of_the_server("dns-v6", "::1");
 }
 
 /// What the container's server is told: where to listen, and the file whose removal ends it.
@@ -188,7 +188,7 @@ fn the_container_may_be_the_server() {
     bed.start();
     let file = bed.path("serving");
     let me = std::env::current_exe().expect("our own path");
-    let mut command = bed.remora(&["run", "--name", "server", "--trace", "dns", "--"]);
+    let mut command = bed.remora(&["run", "--name", "dns-server", "--trace", "dns", "--"]);
     command
         .arg(me)
         .args(["--exact", "tracers::dns::serves_if_told"])
@@ -210,11 +210,12 @@ fn the_container_may_be_the_server() {
     let size = u16::from_be_bytes([buffer[0], buffer[1]]).into();
     stream.read_exact(&mut buffer[..size]).expect("no answer");
     answers.push((5, "six".to_owned(), size));
+    drop(stream);
     fs::remove_file(&file).expect("failed to remove");
     assert!(child.wait().expect("failed to wait").success());
-    bed.ended("server");
+    bed.ended("dns-server");
 
-    let events = bed.events_of("server").named("answer");
+    let events = bed.events_of("dns-server").named("answer");
     let seen: Vec<_> = events.0.iter().map(said).map(|s| (s.id, s.what, s.size)).collect();
     assert_eq!(seen, answers);
     let mine = socket.local_addr().expect("an address").port().to_string();
@@ -253,15 +254,15 @@ fn questions_without_an_answer() {
     let (file, port) = (file.display(), server.address.port());
     // Asked twice: the same question, by the same socket.
     let script = format!("exec 3<>/dev/udp/127.0.0.1/{port}; cat {file} >&3; cat {file} >&3;");
-    let (mut child, wait) = waiting(&bed, "client", &script);
+    let (mut child, wait) = waiting(&bed, "dns-unanswered", &script);
     wait_for("the server to be asked", || (server.asked().len() == 2).then_some(()));
     wait_for("the question to be given up", || {
         (bed.metric("remora_dns_unanswered_total{")? == 1.0).then_some(())
     });
     fs::remove_file(wait).expect("failed to remove");
     child.wait().expect("failed to wait");
-    bed.ended("client");
-    let events = bed.events_of("client");
+    bed.ended("dns-unanswered");
+    let events = bed.events_of("dns-unanswered");
     assert_eq!(events.named("query").texts("query.attempts"), ["1", "2"]);
     let unanswered = events.named("unanswered");
     assert_eq!(unanswered.len(), 1, "{events:?}");
@@ -310,9 +311,9 @@ fn names_cannot_be_mistaken() {
             server.address.port()
         );
     }
-    traced(&bed, "client", &["bash", "-c", &script]);
+    traced(&bed, "dns-names", &["bash", "-c", &script]);
     let shown: Vec<String> = names().into_iter().map(|(_, shown)| shown).collect();
-    assert_eq!(bed.events_of("client").named("query").texts("dns.question.name"), shown);
+    assert_eq!(bed.events_of("dns-names").named("query").texts("dns.question.name"), shown);
 }
 
 /// Numbers that look like chance, and are the same each time.
@@ -396,7 +397,7 @@ fn hostile_messages() {
     let port = server.address.port();
     let script =
         format!("exec 3<>/dev/udp/127.0.0.1/{port}; for f in {}/*; do cat $f >&3; done;", dir.display());
-    let (mut child, wait) = waiting(&bed, "client", &script);
+    let (mut child, wait) = waiting(&bed, "dns-hostile", &script);
     wait_for("the server to have it all", || (server.asked().len() == messages.len()).then_some(()));
     let all = (messages.len() + server.said().len()) as f64;
     let counted = || {
@@ -408,11 +409,11 @@ fn hostile_messages() {
     wait_for("all to be counted", || (counted() >= all).then_some(()));
     fs::remove_file(wait).expect("failed to remove");
     child.wait().expect("failed to wait");
-    let ended = bed.ended("client");
+    let ended = bed.ended("dns-hostile");
     assert_eq!(counted(), all, "{}", bed.get("/metrics"));
     let ledger = &ended["ledger"]["tracers"]["dns"];
     assert_eq!(ledger["counted"], ledger["delivered"], "{ended}");
-    let events = bed.events_of("client");
+    let events = bed.events_of("dns-hostile");
     assert_eq!(events.named("query").len() as f64, sum(&bed, "remora_dns_queries_total", &[]));
     assert_eq!(events.named("answer").len() as f64, sum(&bed, "remora_dns_responses_total", &[]));
     assert!(sum(&bed, "remora_dns_malformed_total", &[]) >= hostile().len() as f64 - 2.0);
@@ -442,9 +443,9 @@ fn segments_of_tcp() {
     }
     // The answers to all four.
     script += "timeout 60 head -c 100 <&3 >/dev/null; true";
-    traced(&bed, "client", &["bash", "-c", &script]);
+    traced(&bed, "dns-segments", &["bash", "-c", &script]);
     assert_eq!(server.asked().len(), 4);
-    let events = bed.events_of("client");
+    let events = bed.events_of("dns-segments");
     assert_eq!(events.named("query").texts("dns.id"), ["1", "2"]);
     // One behind another, and three parts of one.
     assert!(sum(&bed, "remora_dns_unparsed_total", &[]) >= 4.0);

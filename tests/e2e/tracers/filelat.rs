@@ -26,7 +26,8 @@ fn sum(values: &BTreeMap<(String, String), f64>, op: &str) -> f64 {
 
 /// The type of the root's file system, as the container's own table of mounts has it.
 fn root_type(mounts: &str) -> String {
-    let line = mounts.lines().find(|l| l.split(' ').nth(4) == Some("/")).expect("a root");
+    let line = mounts.lines().find(|l| l.split(' ').nth(4) == Some("/"));
+    let line = line.unwrap_or_else(|| panic!("no root in {mounts:?}"));
     let rest = line.split_once(" - ").expect("a type").1;
     rest.split(' ').next().expect("a type").to_owned()
 }

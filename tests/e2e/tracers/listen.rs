@@ -1,8 +1,12 @@
 //! `listen` against `ss` in the container's network namespace.
 
-use std::{collections::BTreeSet, process::Child, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Child, Command},
+};
 
-use remora_tests::{Bed, Bundle, Trio, events::text, output, run, wait_for};
+use remora_tests::{Bed, Bundle, Trio, events::text, output, wait_for};
 use serde_json::{Value, json};
 
 /// Starts a container with a loopback of its own.
@@ -17,7 +21,8 @@ fn networked(bed: &Bed, name: &str, script: &str) -> (Bundle, Child) {
                 .push("CAP_NET_ADMIN".into());
         }
         config["annotations"]["io.remora.trace"] = "listen".into();
-    });
+    })
+    .with_act();
     let child = bundle.start();
     wait_for("the container to run", || bundle.pid());
     (bundle, child)
@@ -71,25 +76,21 @@ fn agreed(bed: &Bed, bundle: &Bundle, sockets: usize) -> BTreeSet<String> {
 fn what_listens_is_what_ss_says() {
     let mut bed = Bed::tracing("listen");
     bed.start();
-    // A server that dies, one that is killed while its child goes on, and one for each protocol and family.
-    let script = "nc -l -p 8101 >/dev/null & nc -lk -p 8102 -s 127.0.0.1 -e /bin/cat & \
-        nc -u -l -p 8103 >/dev/null & udpsvd -h 127.0.0.1 8104 cat & httpd -f -p '[::1]:8105' & exec sleep 1000";
-    let (bundle, mut child) = networked(&bed, "server", script);
-    agreed(&bed, &bundle, 5);
-    assert_eq!(bed.metric("remora_listen_sockets{"), Some(5.0));
-    // One connection ends the first; the second goes on.
-    bundle.exec(&["/bin/sh", "-c", "echo x | nc -w 1 127.0.0.1 8101; echo y | nc -w 1 127.0.0.1 8102; true"]);
+    let words = "listen=0.0.0.0:8101 listen=127.0.0.1:8102 bind=0.0.0.0:8103 bind=[::1]:8104 listen=[::1]:8105 \
+        listen=127.0.0.1:8106 until=/tmp/close close close";
+    let script = format!("/bin/act sockets {words} until=/tmp/end & nc -l -p 8107 >/dev/null & exec sleep 1000");
+    let (bundle, mut child) = networked(&bed, "server", &script);
+    agreed(&bed, &bundle, 7);
+    assert_eq!(bed.metric("remora_listen_sockets{"), Some(7.0));
+    // Two are closed; one ends with its process, which takes one connection.
+    bundle.exec(&["/bin/sh", "-c", "touch /tmp/close; echo x | nc -w 1 127.0.0.1 8107"]);
     let left = agreed(&bed, &bundle, 4);
-    assert!(left.iter().all(|s| !s.contains(" 8101 ")), "{left:?}");
-    // Closed by exit, not by close().
-    bundle.exec(&["/bin/sh", "-c", "killall -9 httpd udpsvd"]);
-    let left = agreed(&bed, &bundle, 2);
-    assert!(
-        left.iter().any(|s| s.contains(" 8102 ")) && left.iter().any(|s| s.contains(" 8103 ")),
-        "{left:?}"
-    );
-    let since = rows(&bed, "server");
-    assert!(since.iter().all(|r| text(r, "listening.since").starts_with("20")), "{since:?}");
+    for port in [8101, 8102, 8103, 8104] {
+        assert!(left.iter().any(|s| s.contains(&format!(" {port} "))), "{left:?}");
+    }
+    // The rest is closed by exit.
+    bundle.exec(&["/bin/touch", "/tmp/end"]);
+    agreed(&bed, &bundle, 0);
     bundle.delete();
     child.wait().expect("failed to wait");
     bed.ended("server");
@@ -98,80 +99,79 @@ fn what_listens_is_what_ss_says() {
     events(&bed.events().of_container("server").0);
 }
 
-/// Five binds; three of them listen.
 fn events(events: &[Value]) {
     let of = |name: &str| {
         let mine = events.iter().filter(|e| text(e, "event.name") == name);
         let paths = ["network.transport", "network.local.address", "network.local.port", "process.comm"];
         mine.map(|e| paths.map(|p| text(e, p)).join(" ")).collect::<BTreeSet<_>>()
     };
-    let binds = of("bind");
-    for expected in [
-        "tcp :: 8101 nc",
-        "tcp 127.0.0.1 8102 nc",
-        "udp :: 8103 nc",
-        "udp 127.0.0.1 8104 udpsvd",
-        "tcp ::1 8105 httpd",
-    ] {
-        assert!(binds.contains(expected), "{expected} is not in {binds:?}");
-    }
-    let listens = of("listen");
-    let expected = ["tcp 127.0.0.1 8102 nc", "tcp ::1 8105 httpd", "tcp :: 8101 nc"];
-    assert_eq!(listens, expected.iter().map(|s| (*s).to_owned()).collect(), "{listens:?}");
-    assert!(
-        events
-            .iter()
-            .filter(|e| text(e, "event.name") == "listen")
-            .all(|e| e["listen"]["backlog"].as_u64() > Some(0))
-    );
+    let set = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<BTreeSet<_>>();
+    let listens = [
+        "tcp 0.0.0.0 8101 act",
+        "tcp 127.0.0.1 8102 act",
+        "tcp ::1 8105 act",
+        "tcp 127.0.0.1 8106 act",
+        "tcp :: 8107 nc",
+    ];
+    assert_eq!(of("listen"), set(&listens));
+    let datagram = ["udp 0.0.0.0 8103 act", "udp ::1 8104 act"];
+    assert_eq!(of("bind"), set(&[&listens[..], &datagram].concat()));
+    let mut listens = events.iter().filter(|e| text(e, "event.name") == "listen");
+    assert!(listens.all(|e| e["listen"]["backlog"].as_u64() > Some(0)), "{events:?}");
 }
 
 #[test]
 fn a_listener_outlives_the_process_that_made_it() {
     let mut bed = Bed::tracing("listen");
     bed.start();
-    // The shell's child inherits the socket on descriptor 0 and goes on when the one that made it is gone.
-    let script = "nc -lk -p 8106 -e /bin/sh -c 'sleep 1000' & \
-        until nc -w 1 127.0.0.1 8106 </dev/null >/dev/null; do sleep 0.1; done; exec sleep 1000";
+    let script = "/bin/act sockets listen=0.0.0.0:8108 bind=127.0.0.1:8109 heir & exec sleep 1000";
     let (bundle, mut child) = networked(&bed, "heirs", script);
-    agreed(&bed, &bundle, 1);
-    bundle.delete();
+    let maker = |bed: &Bed| rows(bed, "heirs").first().map(|r| text(r, "process.pid"));
+    let gone = |pid: String| (!Path::new("/proc").join(pid).exists()).then_some(());
+    wait_for("the end of who made them", || gone(maker(&bed)?));
+    let ports: BTreeSet<String> =
+        rows(&bed, "heirs").iter().map(|r| text(r, "network.local.port")).collect();
+    assert_eq!(ports, ["8108", "8109"].iter().map(|s| (*s).to_owned()).collect());
+    bundle.exec(&["/bin/killall", "sleep"]);
     child.wait().expect("failed to wait");
+    drop(bundle);
     bed.ended("heirs");
+    assert!(rows(&bed, "heirs").is_empty());
 }
 
 #[test]
 fn failures_are_told_where_the_kernel_tells_them() {
     let mut bed = Bed::tracing("listen");
     bed.start();
-    let script = "nc -u -l -p 8107 >/dev/null & until grep -q ':1FAB ' /proc/net/udp /proc/net/udp6; do sleep 0.05; done; \
-        nc -u -l -p 8107; nc -l -p 8108 -s 192.0.2.1; true";
-    let (bundle, mut child) = networked(&bed, "failing", script);
+    let words = "bind=127.0.0.1:8110 bind=127.0.0.1:8110 listen=192.0.2.1:8111 listen=[2001:db8::1]:8111";
+    let (bundle, mut child) = networked(&bed, "failing", &format!("/bin/act sockets {words}"));
     child.wait().expect("failed to wait");
     drop(bundle);
     bed.ended("failing");
     let binds = bed.events().of_container("failing").named("bind");
-    let told = bed.tracer("listen")["chosen"].as_array().expect("a list").contains(&"bound_v4".into());
-    let errors: Vec<String> = binds.texts("bind.error").into_iter().filter(|e| !e.is_empty()).collect();
-    if told {
-        assert_eq!(errors, ["EADDRINUSE", "EADDRNOTAVAIL"], "{binds:?}");
-        assert_eq!(bed.metric("remora_listen_bind_failures_total{"), Some(2.0));
-    } else {
-        assert_eq!((errors.len(), binds.len()), (0, 1), "those that succeed: {binds:?}");
-        assert_eq!(bed.metric("remora_listen_bind_failures_total{"), Some(0.0));
-    }
+    let chosen = bed.tracer("listen")["chosen"].to_string();
+    let told = |program: &str| chosen.contains(&format!("\"{program}\""));
+    assert!(told("bound_v4") || told("told_v4"), "{chosen}");
+    let paths = ["network.local.address", "network.local.port", "bind.error"];
+    let all: Vec<String> = binds.0.iter().map(|e| paths.map(|p| text(e, p)).join(" ")).collect();
+    let v4 = &["127.0.0.1 8110 ", "127.0.0.1 8110 EADDRINUSE", "192.0.2.1 8111 EADDRNOTAVAIL"];
+    let v6 = &["2001:db8::1 8111 EADDRNOTAVAIL"];
+    let known = |program: &str, all: &'static [&'static str], least: usize| {
+        if told(program) { all } else { &all[..least] }
+    };
+    let expected = [known("bound_v4", v4, 1), known("bound_v6", v6, 0)].concat();
+    assert_eq!(all, expected, "{chosen}");
     assert_eq!(bed.metric("remora_listen_binds_total{"), Some(1.0));
+    assert_eq!(bed.metric("remora_listen_bind_failures_total{"), Some(expected.len() as f64 - 1.0));
 }
 
 #[test]
 fn trio() {
-    let trio = Trio::run("listen", "nc -w 1 -l -p 0 </dev/null; timeout 1 nc -u -l -p 0; true");
+    let trio = Trio::run("listen", "/bin/act sockets listen=127.0.0.1:0 bind=127.0.0.1:0 listen=[::]:0");
     let events = trio.events();
-    assert_eq!(events.named("listen").len(), 1, "{events:?}");
-    assert_eq!(events.named("bind").len(), 2, "{events:?}");
+    assert_eq!((events.named("bind").len(), events.named("listen").len()), (3, 2), "{events:?}");
     let ports = events.texts("network.local.port");
     assert!(ports.iter().all(|p| p.parse::<u16>().is_ok_and(|p| p > 0)), "the kernel's choice: {events:?}");
-    assert_eq!(trio.metric("remora_listen_binds_total"), 2.0);
+    assert_eq!(trio.metric("remora_listen_binds_total"), 3.0);
     assert_eq!(trio.metric("remora_listen_sockets"), 0.0);
-    let _ = run(&mut Command::new("true"));
 }

@@ -95,11 +95,11 @@ fn processor_time(pid: u32) -> f64 {
 #[test]
 fn busy_functions_are_told_by_name_and_those_of_others_are_not() {
     let bed = bed();
-    let (alpha, beta) = (Spinning::new(&bed, "alpha", "alpha"), Spinning::new(&bed, "beta", "beta"));
+    let [alpha, beta] = ["alpha", "beta"].map(|how| Spinning::new(&bed, &format!("profile-{how}"), how));
     alpha.sampled(&bed, ENOUGH);
     beta.sampled(&bed, ENOUGH);
     for (own, other) in [("alpha", "beta"), ("beta", "alpha")] {
-        let profile = stacks(&bed, own);
+        let profile = stacks(&bed, &format!("profile-{own}"));
         assert!(share(&profile, "user", &format!("spin_{own}")) > 0.8, "{profile}");
         assert_eq!(share(&profile, "user", &format!("spin_{other}")), 0.0, "{profile}");
         assert_eq!(
@@ -107,7 +107,7 @@ fn busy_functions_are_told_by_name_and_those_of_others_are_not() {
             (Some("profile_stacks"), Some("profile"), Some("samples"))
         );
     }
-    let rows = bed.json("/v1/containers/alpha/tables/profile_stacks");
+    let rows = bed.json("/v1/containers/profile-alpha/tables/profile_stacks");
     let row = &rows["rows"][0]["profile_stacks"];
     assert_eq!(
         (row["pid"].as_u64(), row["comm"].as_str()),
@@ -122,16 +122,16 @@ fn busy_functions_are_told_by_name_and_those_of_others_are_not() {
 #[test]
 fn samples_are_processor_time() {
     let bed = bed();
-    let spinning = Spinning::new(&bed, "timed", "alpha");
+    let spinning = Spinning::new(&bed, "profile-timed", "alpha");
     let (from, pid) = (spinning.sampled(&bed, 10.0), spinning.pid());
-    let before = (processor_time(pid), metric(&bed, "timed"));
+    let before = (processor_time(pid), metric(&bed, "profile-timed"));
     from.sampled(&bed, before.1 + 2.0 * ENOUGH);
-    let after = (processor_time(pid), metric(&bed, "timed"));
+    let after = (processor_time(pid), metric(&bed, "profile-timed"));
     let (seconds, samples) = (after.0 - before.0, after.1 - before.1);
     let ratio = samples / (seconds * HERTZ);
     assert!((0.6..1.5).contains(&ratio), "{samples} samples in {seconds} s of processor time");
     // Each sample has its stacks, if it is not lost.
-    let total = stacks(&bed, "timed")["total"].as_f64().expect("a total");
+    let total = stacks(&bed, "profile-timed")["total"].as_f64().expect("a total");
     assert!(total >= after.1 * 0.95, "{total} of {}", after.1);
     spinning.stop();
 }
@@ -139,14 +139,14 @@ fn samples_are_processor_time() {
 #[test]
 fn the_kernels_functions_are_told_by_name() {
     let bed = bed();
-    let spinning = Spinning::new(&bed, "kernel", "zero");
+    let spinning = Spinning::new(&bed, "profile-kernel", "zero");
     spinning.sampled(&bed, ENOUGH);
-    let profile = stacks(&bed, "kernel");
+    let profile = stacks(&bed, "profile-kernel");
     assert_eq!(profile.get("notes"), None, "{profile}");
     assert!(share(&profile, "kernel", "read") > 0.5, "{profile}");
     let kernel = bed.series("remora_profile_kernel_samples_total")[0].value;
-    assert!(kernel > 0.5 * metric(&bed, "kernel"), "{kernel}");
-    let folded = bed.get("/v1/containers/kernel/stacks?format=folded");
+    assert!(kernel > 0.5 * metric(&bed, "profile-kernel"), "{kernel}");
+    let folded = bed.get("/v1/containers/profile-kernel/stacks?format=folded");
     let line = folded.lines().find(|l| l.contains("_[k]")).unwrap_or_else(|| panic!("{folded}"));
     assert!(
         line.starts_with("act;") && line.rsplit(' ').next().is_some_and(|n| n.parse::<u64>().is_ok()),
@@ -162,21 +162,21 @@ fn a_process_that_ended_has_names() {
     let script = "/bin/act spin alpha /tmp/first; /bin/act spin beta /tmp/second; : >/tmp/done; \
         while [ ! -e /tmp/stop ]; do sleep 0.1; done";
     let spinning =
-        Spinning::with(Bundle::new(&bed, "brief", "profile", &["/bin/sh", "-c", script]).with_act());
+        Spinning::with(Bundle::new(&bed, "profile-brief", "profile", &["/bin/sh", "-c", script]).with_act());
     spinning.sampled(&bed, 1.0);
     wait_for("the first's name", || {
-        (share(&stacks(&bed, "brief"), "user", "spin_alpha") > 0.0).then_some(())
+        (share(&stacks(&bed, "profile-brief"), "user", "spin_alpha") > 0.0).then_some(())
     });
-    let before = metric(&bed, "brief");
+    let before = metric(&bed, "profile-brief");
     spinning.touch("first");
     spinning.sampled(&bed, before + 2.0 * ENOUGH).touch("second");
     wait_for("the second to end", || spinning.file("done").exists().then_some(()));
-    let profile = stacks(&bed, "brief");
+    let profile = stacks(&bed, "profile-brief");
     assert!(share(&profile, "user", "spin_beta") > 0.3, "{profile}");
     // So has a container that ended.
     spinning.stop().delete();
-    bed.ended("brief");
-    let profile = stacks(&bed, "brief");
+    bed.ended("profile-brief");
+    let profile = stacks(&bed, "profile-brief");
     assert!(share(&profile, "user", "spin_alpha") > 0.0, "{profile}");
     assert!(share(&profile, "user", "spin_beta") > 0.3, "{profile}");
     assert_eq!(profile["unit"], "samples");
@@ -186,14 +186,14 @@ fn a_process_that_ended_has_names() {
 #[test]
 fn a_flame_graph_shows_the_functions() {
     let bed = bed();
-    let spinning = Spinning::new(&bed, "flame", "alpha");
+    let spinning = Spinning::new(&bed, "profile-flame", "alpha");
     spinning.sampled(&bed, ENOUGH);
     let file = bed.path("flame.svg");
-    run(bed.remora(&["flame", "flame", "--seconds", "2", "-o"]).arg(&file));
+    run(bed.remora(&["flame", "profile-flame", "--seconds", "2", "-o"]).arg(&file));
     let svg = fs::read_to_string(&file).expect("no file");
     assert_well_formed(&svg);
     assert!(svg.contains("spin_alpha") && svg.contains("samples"), "{svg}");
-    let folded = run(&mut bed.remora(&["stacks", "flame"]));
+    let folded = run(&mut bed.remora(&["stacks", "profile-flame"]));
     let best = folded.lines().max_by_key(|l| l.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()));
     assert!(best.is_some_and(|l| l.starts_with("act;") && l.contains("spin_alpha")), "{folded}");
     spinning.stop();
@@ -204,9 +204,9 @@ fn a_flame_graph_shows_the_functions() {
 #[test]
 fn code_made_at_run_time_has_the_names_its_maker_wrote_down() {
     let bed = bed();
-    let spinning = Spinning::new(&bed, "jit", "jit");
+    let spinning = Spinning::new(&bed, "profile-jit", "jit");
     spinning.sampled(&bed, ENOUGH);
-    let profile = stacks(&bed, "jit");
+    let profile = stacks(&bed, "profile-jit");
     assert!(share(&profile, "user", "spin_compiled") > 0.8, "{profile}");
     spinning.stop();
 }
@@ -215,19 +215,19 @@ fn code_made_at_run_time_has_the_names_its_maker_wrote_down() {
 #[test]
 fn who_holds_the_reader_up_holds_up_nobody_else() {
     let bed = bed();
-    let stuck = Spinning::new(&bed, "stuck", "stuck");
+    let stuck = Spinning::new(&bed, "profile-stuck", "stuck");
     stuck.sampled(&bed, ENOUGH);
     let profile = wait_for("the reader to be given up", || {
-        let profile = stacks(&bed, "stuck");
+        let profile = stacks(&bed, "profile-stuck");
         profile.get("notes").is_some().then_some(profile)
     });
     assert!(
         profile["notes"][0].as_str().is_some_and(|n| n.contains("looking into one of its programs failed"))
     );
     assert!(share(&profile, "user", "[unknown]") > 0.5, "{profile}");
-    let alpha = Spinning::new(&bed, "beside", "alpha");
+    let alpha = Spinning::new(&bed, "profile-beside", "alpha");
     alpha.sampled(&bed, ENOUGH);
-    wait_for("its names", || (share(&stacks(&bed, "beside"), "user", "spin_alpha") > 0.8).then_some(()));
+    wait_for("its names", || (share(&stacks(&bed, "profile-beside"), "user", "spin_alpha") > 0.8).then_some(()));
     stuck.stop();
     alpha.stop();
 }
@@ -262,9 +262,9 @@ fn damaged_programs_do_no_harm() {
             !folded.contains('\u{1b}') && !bed.get(&format!("/v1/containers/{id}/stacks")).contains('\u{1b}')
         );
     }
-    let fine = Spinning::new(&bed, "fine", "alpha");
+    let fine = Spinning::new(&bed, "profile-fine", "alpha");
     fine.sampled(&bed, ENOUGH);
-    wait_for("its names", || (share(&stacks(&bed, "fine"), "user", "spin_alpha") > 0.8).then_some(()));
+    wait_for("its names", || (share(&stacks(&bed, "profile-fine"), "user", "spin_alpha") > 0.8).then_some(()));
     all.into_iter().for_each(|damaged| drop(damaged.stop()));
     fine.stop();
 }
@@ -273,9 +273,9 @@ type Damage = (&'static str, fn(&mut Vec<u8>));
 
 /// What is not needed for running is damaged: the table of sections, and what it leads to.
 const DAMAGES: [Damage; 5] = [
-    ("sections-away", |elf| elf[0x28..0x30].copy_from_slice(&u64::MAX.to_le_bytes())),
-    ("sections-many", |elf| elf[0x3c..0x3e].copy_from_slice(&u16::MAX.to_le_bytes())),
-    ("sections-random", |elf| {
+    ("profile-sections-away", |elf| elf[0x28..0x30].copy_from_slice(&u64::MAX.to_le_bytes())),
+    ("profile-sections-many", |elf| elf[0x3c..0x3e].copy_from_slice(&u16::MAX.to_le_bytes())),
+    ("profile-sections-random", |elf| {
         let from = sections(elf);
         let mut random = 77u32;
         for byte in &mut elf[from..] {
@@ -283,12 +283,12 @@ const DAMAGES: [Damage; 5] = [
             *byte = (random >> 24) as u8;
         }
     }),
-    ("sections-huge", |elf| {
+    ("profile-sections-huge", |elf| {
         let from = sections(elf);
         // sh_offset and sh_size of each.
         elf[from..].chunks_exact_mut(64).for_each(|s| s[0x18..0x28].fill(0xff));
     }),
-    ("sections-same", |elf| {
+    ("profile-sections-same", |elf| {
         let from = sections(elf);
         // Each says that it is the symbols, in entries of no size.
         elf[from..].chunks_exact_mut(64).for_each(|s| {
@@ -310,22 +310,22 @@ fn sections(elf: &[u8]) -> usize {
 #[test]
 fn sampling_goes_on_while_the_daemon_is_away() {
     let mut bed = bed();
-    let spinning = Spinning::new(&bed, "restart", "alpha");
+    let spinning = Spinning::new(&bed, "profile-restart", "alpha");
     spinning.sampled(&bed, ENOUGH);
     let survives = bed.tracer("profile")["survives_restart"] == true;
     for go in [Bed::stop, Bed::kill] {
         let pid = spinning.pid();
-        let (time, before) = (processor_time(pid), metric(&bed, "restart"));
+        let (time, before) = (processor_time(pid), metric(&bed, "profile-restart"));
         go(&mut bed);
         wait_for("processor time", || (processor_time(pid) > time + 2.0).then_some(()));
         bed.start();
-        let (missed, now) = (processor_time(pid) - time, metric(&bed, "restart"));
+        let (missed, now) = (processor_time(pid) - time, metric(&bed, "profile-restart"));
         assert!(now >= before, "{before} samples became {now}");
         let ratio = (now - before) / (missed * HERTZ);
         assert!(ratio < 0.6 || survives, "{ratio} of the samples while it was away, and it does not survive");
         assert!(ratio > 0.6 || !survives, "only {ratio} of the samples while it was away");
         spinning.sampled(&bed, now + ENOUGH);
-        let profile = stacks(&bed, "restart");
+        let profile = stacks(&bed, "profile-restart");
         assert!(share(&profile, "user", "spin_alpha") > 0.8, "{profile}");
     }
     spinning.stop();
@@ -335,13 +335,13 @@ fn sampling_goes_on_while_the_daemon_is_away() {
 #[test]
 fn a_container_may_have_fewer_stacks_noted() {
     let bed = bed();
-    let bundle = Bundle::with(&bed, "few", &["/bin/act", "spin", "alpha", "/tmp/stop"], |config| {
+    let bundle = Bundle::with(&bed, "profile-few", &["/bin/act", "spin", "alpha", "/tmp/stop"], |config| {
         config["annotations"]["io.remora.trace"] = "profile".into();
         config["annotations"]["io.remora.param.profile.every"] = "10".into();
     });
     let spinning = Spinning::with(bundle.with_act());
     spinning.sampled(&bed, 3.0 * ENOUGH);
-    let (total, all) = (stacks(&bed, "few")["total"].as_f64().expect("a total"), metric(&bed, "few"));
+    let (total, all) = (stacks(&bed, "profile-few")["total"].as_f64().expect("a total"), metric(&bed, "profile-few"));
     assert!((1.0..all * 0.3).contains(&total), "{total} of {all}");
     spinning.stop();
 }

@@ -46,8 +46,8 @@ fn of_events(events: &Events) -> BTreeMap<u32, Vec<Came>> {
     for e in events.0.iter().filter(came) {
         let pid = e["signal"]["target"]["tid"].as_u64().expect("a pid") as u32;
         let signal = text(e, "signal.signal");
-        if signal == FORWARDED {
-            continue;
+        if signal == FORWARDED || signal == "SIGKILL" {
+            continue; // strace sees no SIGKILL come
         }
         let by_process = text(e, "signal.direction") != "kernel" && text(e, "signal.code") != "SI_TIMER";
         let sender = if by_process && is_told(&signal) { text(e, "process.vpid") } else { String::new() };
