@@ -80,11 +80,11 @@ test: ## unit tests, then real runtimes and real kernels (as root)
 	$(CARGO) test --locked --workspace --exclude remora-tests
 	$(AS_ROOT) tests/run
 
-bench: ## costs against the budgets, side by side (as root)
-	@$(MAKE) deps
+bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx" for some of it
+	@tests/deps bench
 	@$(MAKE) build
 	$(CARGO) build --release --locked -p remora-tests --bin bench
-	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) tini -s -- $(TARGET_DIR)/release/bench
+	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/release/bench $(BENCH)
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
 

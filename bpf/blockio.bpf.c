@@ -40,7 +40,7 @@ struct {
 	__type(value, struct blockio_metrics);
 } blockio_metrics SEC(".maps");
 
-/* Requests whose owner only the making task tells, by address. These are used again and again. */
+/* Requests on their way, by address. These are used again and again. */
 struct owner {
 	__u64 root;		/* cgroup of the container */
 	__u64 start;		/* the request's, so that it is this one */
@@ -195,14 +195,18 @@ static __always_inline bool is_charged_to_current(const struct bio *bio)
 	return css == (void *)blkcg + bpf_core_field_offset(struct blkcg, css);
 }
 
+/* Looked up while the bio is at hand: when it is done, all this would have to be fetched from memory. */
 static __always_inline void made(const struct request *rq)
 {
-	struct remora_container *c = remora_container();
+	struct remora_container *c = charged_container(rq->bio);
 	struct owner owner = {}, *known;
 	__u64 key = (__u64)rq;
 
-	if (!c || op_of(rq) == other || charged_container(rq->bio) || !is_charged_to_current(rq->bio))
-		return;
+	if (!c) {
+		c = remora_container();
+		if (!c || !is_charged_to_current(rq->bio))
+			return;
+	}
 	owner.start = rq->start_time_ns;
 	known = bpf_map_lookup_elem(&blockio_owners, &key);
 	if (known && known->start && known->start == owner.start) /* inserted, and now issued */
@@ -305,35 +309,40 @@ static __always_inline void count(struct remora_container *c, struct blockio_key
 		remora_observe(&m->latency, bpf_ktime_get_ns() - start, 10);
 }
 
+static __always_inline struct remora_container *container_at(struct owner *owner)
+{
+	return owner ? remora_container_of(owner->root) : NULL;
+}
+
 /* A device may do a request in parts. */
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(completed, const struct request *rq, int error, unsigned int bytes)
 {
-	enum blockio_op op = op_of(rq);
-	struct remora_container *c = charged_container(rq->bio);
+	__u64 start = rq->start_time_ns, by = (__u64)rq;
 	bool whole = bytes >= rq->__data_len;
-	__u64 start = rq->start_time_ns, by = op == flush ? (__u64)rq->bio : (__u64)rq;
+	enum blockio_op op = op_of(rq);
+	struct remora_container *c;
 	struct blockio_key key = {};
 	struct owner *owner;
 
-	if (op == other)
-		return 0;
-	if (!c) {
-		if (op == flush)
-			owner = bpf_map_lookup_elem(&blockio_flushes, &by);
-		else
-			owner = bpf_map_lookup_elem(&blockio_owners, &by);
-		if (!owner || (op != flush && owner->start != start))
+	if (op == flush) {
+		by = (__u64)rq->bio;
+		owner = bpf_map_lookup_elem(&blockio_flushes, &by);
+	} else {
+		owner = bpf_map_lookup_elem(&blockio_owners, &by);
+		if (!owner || owner->start != start)
 			return 0;
-		c = remora_container_of(owner->root);
-		if (!start)
-			start = owner->time;
-		if (whole && op == flush)
-			bpf_map_delete_elem(&blockio_flushes, &by);
-		else if (whole)
-			bpf_map_delete_elem(&blockio_owners, &by);
 	}
-	if (!c)
+	c = container_at(owner);
+	if (owner && !start)
+		start = owner->time;
+	if (op == flush)
+		bpf_map_delete_elem(&blockio_flushes, &by);
+	else if (whole)
+		bpf_map_delete_elem(&blockio_owners, &by);
+	if (!c && op == flush)
+		c = charged_container(rq->bio);
+	if (!c || op == other)
 		return 0;
 	key.index = c->index;
 	key.dev = dev_of(rq);

@@ -8,11 +8,14 @@
 #include <bpf/bpf_endian.h>
 
 #define global __attribute__((noinline)) /* and not static */
+#define ETH_P_IP 0x0800
+#define AF_INET 2
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define UDP_HEADER 8
+#define DOCKER_SERVER 0x7f00000b /* 127.0.0.11 */
 #define EXTENSIONS 4		/* IPv6 extension headers walked over */
 #define LABEL_MAX 63
 #define NAME_MAX 255
@@ -22,13 +25,15 @@
 #define ADDRESSES_MAX 1024
 #define ADDRESSES 16
 #define TARGETS 8
-#define STEPS 16		/* bytes or records of which a global function disposes */
+#define STEPS 8		/* bytes or records of which a global function disposes */
 #define NAME_STEPS 288		/* of 255 bytes, and of what leads from one part of a name to the next */
 #define RECORD_STEPS 128	/* records, and labels of names before them */
 #define SETS 128		/* power of two */
 #define WAYS 4			/* SETS * WAYS questions may a container have open */
 #define PENDING 16384
 #define SECOND 1000000000ULL
+#define INGRESS 0		/* which work */
+#define EGRESS 1
 
 struct dns_params {
 	__u32 port REMORA_OWN_PARAM("53", "1", "65535", "port at which servers answer");
@@ -71,6 +76,7 @@ enum dns_flags {
 	AA = 0x400, TC = 0x200, RD = 0x100, RA = 0x80, AD = 0x20, CD = 0x10,
 };
 
+#define RESPONSE 0x80		/* in the first byte of the flags */
 #define DNS_RESPONSE 0x8000
 #define DNS_FLAGS (AA | TC | RD | RA | AD | CD)
 
@@ -244,7 +250,9 @@ struct work {
 	volatile __u32 targets_cut;
 	__u32 name_len;
 	__u32 records;
-	__u32 _pad;
+	__u32 container;
+	__u32 size;		/* of the message, what is not here included */
+	__u32 flags;
 	volatile __u64 hash;
 	struct pending pending;
 	__u16 target_at[TARGETS];
@@ -252,7 +260,7 @@ struct work {
 		__u8 byte[16];
 		__u32 is_ipv4;
 	} address[ADDRESSES];
-	__u8 message[MESSAGE_MAX + 16];
+	__u8 message[MESSAGE_MAX + 16] __attribute__((aligned(8)));
 	char text[TEXT_MAX + 8];	/* name, then targets */
 	char addresses_text[ADDRESSES_MAX + 8];
 };
@@ -268,9 +276,9 @@ REMORA_TRACER(dns, "default,security", "DNS questions asked and answered, by UDP
 struct packet {
 	struct ends ends;
 	__u32 at;		/* of the message */
-	__u32 whole;		/* its length */
 	__u32 len;		/* bytes of it that are here */
 	__u32 rest;		/* bytes behind it */
+	__u32 whole;		/* its length */
 };
 
 /* ---- Packets ---- */
@@ -348,13 +356,45 @@ static __always_inline bool fill_ends(struct __sk_buff *skb, struct ends *to, co
 
 	to->local_port = ports[!egress];
 	to->peer_port = ports[egress];
-	if (skb->protocol != bpf_htons(0x0800))
+	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return !bpf_skb_load_bytes(skb, 8, from_address, 16) && !bpf_skb_load_bytes(skb, 24, to_address, 16);
 	if (bpf_skb_load_bytes(skb, 12, ipv4, sizeof(ipv4)))
 		return false;
 	fill_mapped(from_address, ipv4[0]);
 	fill_mapped(to_address, ipv4[1]);
 	return true;
+}
+
+/*
+ * netfilter may have put another server in the place of the one that was asked, as docker and service meshes have it
+ * do. A connected socket knows better; docker's own server is known by its address. Answers come from where the
+ * question went.
+ */
+static __always_inline bool was_meant_for(struct __sk_buff *skb, __u32 port, __u8 protocol)
+{
+	__be32 address;
+
+	if (skb->remote_port)
+		return bpf_ntohl(skb->remote_port) == port;
+	return port == 53 && protocol == IPPROTO_UDP && skb->protocol == bpf_htons(ETH_P_IP) &&
+	       !bpf_skb_load_bytes(skb, 16, &address, sizeof(address)) && address == bpf_htonl(DOCKER_SERVER);
+}
+
+static __always_inline void fill_meant(struct __sk_buff *skb, struct ends *ends, __u32 port)
+{
+	__u32 *word = (__u32 *)&ends->peer_address;
+
+	ends->peer_port = bpf_htons(port);
+	if (!skb->remote_port)
+		return;
+	if (skb->family == AF_INET) {
+		fill_mapped(&ends->peer_address, skb->remote_ip4);
+		return;
+	}
+	word[0] = skb->remote_ip6[0];
+	word[1] = skb->remote_ip6[1];
+	word[2] = skb->remote_ip6[2];
+	word[3] = skb->remote_ip6[3];
 }
 
 /* A raw socket gets a copy of what others receive. */
@@ -914,7 +954,7 @@ static __always_inline void add_tail(struct remora_scratch *b, struct remora_tai
 		remora_tail_add(b, t, len);
 }
 
-static __always_inline void report_query(struct remora_container *c, struct work *w, __u32 flags, __u32 size)
+static __always_inline void report_query(struct remora_container *c, struct work *w)
 {
 	struct remora_scratch *b = remora_begin_net(c, struct query_event);
 	const __u32 fixed = sizeof(struct query_event);
@@ -927,15 +967,14 @@ static __always_inline void report_query(struct remora_container *c, struct work
 	e->question = w->pending.question;
 	e->ends = w->pending.ends;
 	e->direction = w->pending.direction;
-	e->flags = flags & DNS_FLAGS;
+	e->flags = w->flags & DNS_FLAGS;
 	e->attempts = w->pending.attempts;
-	e->size = size;
+	e->size = w->size;
 	add_tail(b, &e->name, fixed, w->text, w->name_len);
 	remora_end(c, b, fixed);
 }
 
-static __always_inline void report_answer(struct remora_container *c, struct work *w, __u32 flags, __u32 size,
-					  __u64 latency)
+static __always_inline void report_answer(struct remora_container *c, struct work *w, __u64 latency)
 {
 	struct remora_scratch *b = remora_begin_net(c, struct answer_event);
 	const __u32 fixed = sizeof(struct answer_event);
@@ -949,10 +988,10 @@ static __always_inline void report_answer(struct remora_container *c, struct wor
 	e->question = w->pending.question;
 	e->ends = w->pending.ends;
 	e->direction = w->pending.direction;
-	e->rcode = flags & 15;
-	e->flags = flags & DNS_FLAGS;
+	e->rcode = w->flags & 15;
+	e->flags = w->flags & DNS_FLAGS;
 	e->records = w->records;
-	e->size = size;
+	e->size = w->size;
 	e->latency = latency;
 	e->attempts = latency ? w->pending.attempts : 0;
 	add_tail(b, &e->name, fixed, w->text, w->name_len);
@@ -963,34 +1002,32 @@ static __always_inline void report_answer(struct remora_container *c, struct wor
 	remora_end(c, b, fixed);
 }
 
-/* ---- Messages, again ---- */
-static __always_inline void asked(struct __sk_buff *skb, struct remora_container *c, struct work *w,
-				  struct dns_params *params, __u32 flags, __u32 size, bool egress)
+static __always_inline void asked(struct remora_container *c, struct work *w)
 {
 	struct pending *p = &w->pending;
 	struct query_key key = { .container = c->index, .direction = p->direction,
 				 .type = label_of(p->question.type) };
+	struct dns_params *params = remora_params_of(c);
 	__u32 len = w->name_len;
 
 	count_in(c, &dns_queries, &key);
-	if (egress)
-		fill_owner(skb, c, p);
-	p->attempts = 1;
 	if (len > sizeof(p->name) - 1)
 		len = sizeof(p->name) - 1;
 	remora_barrier(len);
 	len &= sizeof(p->name) - 1;
 	bpf_probe_read_kernel(p->name, len, w->text);
 	p->name[len] = 0;
+	p->attempts = 1;
+	if (!params)
+		return;
 	remember(c, p, params->timeout * SECOND);
 	if (params->queries)
-		report_query(c, w, flags, size);
+		report_query(c, w);
 }
 
-static __always_inline void answered(struct __sk_buff *skb, struct remora_container *c, struct work *w, __u32 flags,
-				     __u32 size, bool egress)
+static __always_inline void answered(struct remora_container *c, struct work *w, __u32 side)
 {
-	struct response_key key = { .container = c->index, .direction = w->pending.direction, .rcode = flags & 15 };
+	struct response_key key = { .container = c->index, .direction = w->pending.direction, .rcode = w->flags & 15 };
 	struct dns_metrics *m = metrics_of(c, w->pending.direction);
 	__u64 latency = match(c, &w->pending);
 
@@ -999,30 +1036,56 @@ static __always_inline void answered(struct __sk_buff *skb, struct remora_contai
 		remora_observe(&m->latency, latency, 10);
 	else if (m)
 		remora_add(&m->unmatched, 1);
-	if (egress)
-		fill_owner(skb, c, &w->pending);
-	read_records(w, egress);
-	write_answers(w, egress);
-	report_answer(c, w, flags, size, latency);
+	read_records(w, side);
+	write_answers(w, side);
+	report_answer(c, w, latency);
 }
 
-/* Whether there was a message. */
-static __always_inline bool read_message(struct __sk_buff *skb, struct remora_container *c, struct work *w,
-					 struct dns_params *params, struct packet *packet, bool egress)
+/* The message that was put into the work; whether it is one. */
+global int take_message(struct __sk_buff *skb, __u32 side)
 {
-	struct pending *p = &w->pending;
-	struct dns_header head;
-	__u32 flags, len = packet->len;
+	struct work *w = work_of(side);
+	struct remora_container *c;
+	struct dns_header *head;
+	struct pending *p;
 	bool is_response;
 
-	if (len < sizeof(head) || bpf_skb_load_bytes(skb, packet->at, &head, sizeof(head)))
+	c = w ? remora_container_at(w->container) : NULL;
+	if (!c)
 		return false;
-	flags = bpf_ntohs(head.flags);
-	is_response = flags & DNS_RESPONSE;
+	p = &w->pending;
+	head = (struct dns_header *)w->message;
+	w->flags = bpf_ntohs(head->flags);
+	w->records = bpf_ntohs(head->answers);
+	w->at = sizeof(*head);
+	w->out = 0;
+	w->name_len = 0;
+	p->question.id = bpf_ntohs(head->id);
+	p->question.opcode = w->flags >> 11 & 15;
+	p->question.type = 0;
+	p->question.class = 0;
+	p->hash = 0;
+	p->root = c->root;
+	p->first = p->last = bpf_ktime_get_boot_ns();
 	__builtin_memset(&p->process, 0, sizeof(p->process));
-	p->ends = packet->ends;
-	p->direction = is_response == egress ? incoming : outgoing;
-	if (bpf_ntohs(p->direction == outgoing ? p->ends.peer_port : p->ends.local_port) != params->port)
+	is_response = w->flags & DNS_RESPONSE;
+	if (head->questions == bpf_htons(1) ? !read_question(w, side) : head->questions || !is_response)
+		return false;
+	if (side == EGRESS)
+		fill_owner(skb, c, p);
+	if (is_response)
+		answered(c, w, side);
+	else
+		asked(c, w);
+	return true;
+}
+
+/* ---- From packets to messages ---- */
+static __always_inline bool load_message(struct __sk_buff *skb, struct work *w, const struct packet *packet)
+{
+	__u32 len = packet->len;
+
+	if (len < sizeof(struct dns_header))
 		return false;
 	if (len > MESSAGE_MAX)
 		len = MESSAGE_MAX;
@@ -1030,27 +1093,27 @@ static __always_inline bool read_message(struct __sk_buff *skb, struct remora_co
 	remora_barrier(len);
 	len &= MESSAGE_MAX - 1;
 	len++;
-	if (bpf_skb_load_bytes(skb, packet->at, w->message, len))
-		return false;
 	w->len = len;
-	w->at = sizeof(head);
-	w->out = 0;
-	w->name_len = 0;
-	p->hash = 0;
-	p->question.type = 0;
-	p->question.class = 0;
-	w->records = bpf_ntohs(head.answers);
-	p->question.id = bpf_ntohs(head.id);
-	p->question.opcode = flags >> 11 & 15;
-	p->root = c->root;
-	p->first = p->last = bpf_ktime_get_boot_ns();
-	if (head.questions == bpf_htons(1) ? !read_question(w, egress) : head.questions || !is_response)
+	w->size = packet->whole;
+	return !bpf_skb_load_bytes(skb, packet->at, w->message, len);
+}
+
+/* Queries go to the port, answers come from it. */
+static __always_inline bool read_message(struct __sk_buff *skb, struct remora_container *c, struct work *w,
+					 const struct packet *packet, __u32 port, const bool egress)
+{
+	const struct ends *ends = &packet->ends;
+	enum dns_direction direction;
+
+	if (!load_message(skb, w, packet))
 		return false;
-	if (is_response)
-		answered(skb, c, w, flags, packet->whole, egress);
-	else
-		asked(skb, c, w, params, flags, packet->whole, egress);
-	return true;
+	direction = !!(w->message[2] & RESPONSE) == egress ? incoming : outgoing;
+	if (bpf_ntohs(direction == outgoing ? ends->peer_port : ends->local_port) != port)
+		return false;
+	w->container = c->index;
+	w->pending.ends = *ends;
+	w->pending.direction = direction;
+	return take_message(skb, egress ? EGRESS : INGRESS);
 }
 
 /* Behind the transport header: where the message begins and how much of it is here; false if there is none. */
@@ -1081,12 +1144,12 @@ static __always_inline bool find_message(struct __sk_buff *skb, struct packet *p
 	return true;
 }
 
-static __always_inline void look(struct __sk_buff *skb, struct remora_container *c, struct dns_params *params,
-				 struct packet *packet, bool egress)
+static __always_inline void look(struct __sk_buff *skb, struct remora_container *c, struct packet *packet, __u32 port,
+				 const bool egress)
 {
-	bool is_tcp = packet->ends.transport == tcp, is_read;
+	struct work *w = work_of(egress ? EGRESS : INGRESS);
 	enum dns_direction direction;
-	struct work *w = work_of(egress);
+	bool is_read;
 
 	if (!w)
 		return;
@@ -1095,12 +1158,14 @@ static __always_inline void look(struct __sk_buff *skb, struct remora_container 
 		return;
 	}
 	w->busy = 1;
-	is_read = read_message(skb, c, w, params, packet, egress);
+	is_read = read_message(skb, c, w, packet, port, egress);
 	w->busy = 0;
-	direction = bpf_ntohs(packet->ends.peer_port) == params->port ? outgoing : incoming;
-	if (is_tcp && (!is_read || packet->rest))
+	if (is_read && !packet->rest)
+		return;
+	direction = bpf_ntohs(packet->ends.peer_port) == port ? outgoing : incoming;
+	if (packet->ends.transport == tcp)
 		count(c, direction, unparsed);
-	else if (!is_read)
+	else
 		count(c, direction, malformed);
 }
 
@@ -1111,19 +1176,26 @@ static __always_inline int passed(struct __sk_buff *skb, const bool egress)
 	struct dns_params *params;
 	__u8 protocol = 0;
 	__be16 ports[2];
-	__u32 at = transport_of(skb, &protocol, ports);
+	__u32 at = transport_of(skb, &protocol, ports), port;
+	bool is_changed;
 
 	if (!at)
 		return 1;
 	c = remora_container_of_skb(skb);
 	params = c ? remora_params_of(c) : NULL;
-	if (!params || (bpf_ntohs(ports[0]) != params->port && bpf_ntohs(ports[1]) != params->port))
+	if (!params)
+		return 1;
+	port = params->port;
+	is_changed = bpf_ntohs(ports[0]) != port && bpf_ntohs(ports[1]) != port;
+	if (is_changed && (!egress || !was_meant_for(skb, port, protocol)))
 		return 1;
 	if ((!egress && is_copy(skb, protocol)) || !fill_ends(skb, &packet.ends, ports, egress))
 		return 1;
+	if (is_changed)
+		fill_meant(skb, &packet.ends, port);
 	packet.ends.transport = protocol;
 	if (find_message(skb, &packet, at))
-		look(skb, c, params, &packet, egress);
+		look(skb, c, &packet, port, egress);
 	return 1;
 }
 

@@ -532,23 +532,35 @@ static __always_inline remora_path *path_of(struct remora_scratch *b, bool secon
 	return second ? &e->new_path : &e->old_path;
 }
 
+struct ends {			/* struct path, to be read at once */
+	__u64 vfs;
+	__u64 dentry;
+};
+
 /*
  * Global functions are verified by themselves, once: what has loops stands in them, lest the kernel follow each
- * loop for each way that leads to it. They take numbers only. Here: a path's components into the current record.
+ * loop for each way that leads to it. They take numbers only. Here: a path's components into the current record;
+ * whether it begins on another mount than the root.
  */
 __noinline int walk(__u64 vfs, __u64 dentry, __u64 root, bool second)
 {
 	__u32 zero = 0;
 	struct remora_scratch *b = bpf_map_lookup_elem(&remora_scratch, &zero);
+	struct ends ends = {};
 
+	bpf_probe_read_kernel(&ends, sizeof(ends), (void *)root);
 	if (b)
-		remora_tail_walk(b, path_of(b, second), FIXED, (void *)vfs, (void *)dentry, (void *)root);
-	return 0;
+		remora_tail_walk(b, path_of(b, second), FIXED, (void *)vfs, (void *)dentry, (void *)ends.vfs,
+				 (void *)ends.dentry);
+	return ends.vfs != vfs;
 }
 
-static __always_inline void tail_path(const struct path *path, struct call *call, bool second)
+static __always_inline bool tail_path(const struct path *path, struct call *call, bool second)
 {
-	walk((__u64)BPF_CORE_READ(path, mnt), (__u64)BPF_CORE_READ(path, dentry), (__u64)&call->fs->root, second);
+	struct ends ends = {};
+
+	bpf_probe_read_kernel(&ends, sizeof(ends), path);
+	return walk(ends.vfs, ends.dentry, (__u64)&call->fs->root, second);
 }
 
 /* Whether this path of the current record is below the container's prefix. */
@@ -561,8 +573,8 @@ __noinline int is_below(__u32 container, bool second)
 	return !p || !b || remora_path_is_below(b, path_of(b, second), FIXED, p->prefix);
 }
 
-/* A path as given, from the directory it starts at. */
-static __always_inline void tail_place(struct remora_scratch *b, bool second, struct call *call, struct place *place,
+/* What was opened, or a path as given, from the directory it starts at; whether that is on another mount than the root. */
+static __always_inline bool tail_place(struct remora_scratch *b, bool second, struct call *call, struct place *place,
 				       struct file *file, const bool user)
 {
 	remora_path *t = path_of(b, second);
@@ -573,10 +585,10 @@ static __always_inline void tail_place(struct remora_scratch *b, bool second, st
 		remora_tail_str(b, t, FIXED, (void *)place->name, PATH_SIZE, user);
 		if (!t->len) {
 			t->truncated = 1;
-			return;
+			return false;
 		}
 		if (*first == '/')
-			return;
+			return false;
 		if (place->empty && !*first) {
 			b->used -= t->len;
 			t->len = 0;
@@ -586,12 +598,12 @@ static __always_inline void tail_place(struct remora_scratch *b, bool second, st
 		file = file_at(call, place->dirfd);
 		if (!file || !has_place(file)) {
 			t->truncated = 1;
-			return;
+			return false;
 		}
 	}
 	if (file)
 		from = &file->f_path;
-	tail_path(from, call, second);
+	return tail_path(from, call, second);
 }
 
 /* ---- Events ---- */
@@ -621,12 +633,11 @@ static __always_inline __u32 type_of(__u32 kind)
 	}
 }
 
-static __always_inline void fill_open(struct open_event *e, struct call *call, struct change *change)
+static __always_inline void fill_open(struct open_event *e, struct change *change)
 {
 	e->flags = change->flags;
 	e->mode = change->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? change->mode & 07777 : 0;
 	e->fd = change->result >= 0 ? change->result : -1;
-	e->mounted = change->file && is_mounted(call, change->file);
 }
 
 static __always_inline void fill_mknod(struct mknod_event *e, struct change *change)
@@ -645,12 +656,12 @@ static __always_inline __s64 id_of(__u64 id)
 }
 
 /* What only events of this kind have. */
-static __always_inline void fill(struct any_event *e, struct call *call, struct change *change)
+static __always_inline void fill(struct any_event *e, struct change *change)
 {
 	e->_own = change->own;
 	switch (change->kind) {
 	case OPEN:
-		fill_open((struct open_event *)e, call, change);
+		fill_open((struct open_event *)e, change);
 		break;
 	case RENAME:
 		((struct rename_event *)e)->flags = change->flags;
@@ -681,6 +692,7 @@ static __always_inline struct remora_scratch *compose(struct remora_container *c
 {
 	struct remora_scratch *b = remora_begin_(c, FIXED, type_of(change->kind), 0);
 	struct any_event *e;
+	bool mounted;
 
 	if (!b)
 		return NULL;
@@ -688,8 +700,10 @@ static __always_inline struct remora_scratch *compose(struct remora_container *c
 	remora_fill_process_of(&e->process, call->task);
 	e->error = error_of(change->result);
 	e->_kind = change->kind;
-	fill(e, call, change);
-	tail_place(b, false, call, &change->place, change->file, user);
+	fill(e, change);
+	mounted = tail_place(b, false, call, &change->place, change->file, user);
+	if (change->kind == OPEN)
+		((struct open_event *)e)->mounted = change->file && mounted;
 	*below = !prefix || is_below(c->index, false);
 	if (change->kind != RENAME && change->kind != LINK && change->kind != SYMLINK)
 		return b;
@@ -703,39 +717,6 @@ static __always_inline struct remora_scratch *compose(struct remora_container *c
 	return b;
 }
 
-static __always_inline void count_change(struct file_metrics *m, __u32 kind)
-{
-	switch (kind) {
-	case UNLINK:
-		remora_add(&m->unlinks, 1);
-		break;
-	case RENAME:
-		remora_add(&m->renames, 1);
-		break;
-	case LINK:
-		remora_add(&m->links, 1);
-		break;
-	case SYMLINK:
-		remora_add(&m->symlinks, 1);
-		break;
-	case CHMOD:
-		remora_add(&m->chmods, 1);
-		break;
-	case CHOWN:
-		remora_add(&m->chowns, 1);
-		break;
-	case MKDIR:
-		remora_add(&m->mkdirs, 1);
-		break;
-	case MKNOD:
-		remora_add(&m->mknods, 1);
-		break;
-	case TRUNCATE:
-		remora_add(&m->truncates, 1);
-		break;
-	}
-}
-
 static __always_inline void count(struct file_metrics *m, __u32 kind, long result, bool created)
 {
 	if (kind == OPEN) {
@@ -744,8 +725,8 @@ static __always_inline void count(struct file_metrics *m, __u32 kind, long resul
 			remora_add(&m->creates, 1);
 	} else if (result < 0) {
 		remora_add(&m->change_failures, 1);
-	} else {
-		count_change(m, kind);
+	} else if (kind >= UNLINK && kind <= TRUNCATE) { /* their counters stand in the order of enum kind */
+		remora_add(&m->unlinks + (kind - UNLINK), 1);
 	}
 }
 
@@ -915,7 +896,7 @@ __noinline int find_volume(__u32 container, int id, __u64 parent, __u64 on, __u6
 	mounted->on = on;
 	mounted->root = (__u64)BPF_CORE_READ(root, dentry);
 	mounted->volume.index = container;
-	remora_tail_walk(b, &f->path, fixed, vfs, (void *)on, root);
+	remora_tail_walk(b, &f->path, fixed, vfs, (void *)on, BPF_CORE_READ(root, mnt), (void *)mounted->root);
 	bpf_probe_read_kernel_str(mounted->volume.mountpoint, sizeof(mounted->volume.mountpoint),
 				  remora_path_forward(b, &f->path, fixed));
 	bpf_map_update_elem(&file_mounted, &key, mounted, BPF_ANY);
@@ -1152,10 +1133,11 @@ static __always_inline void decode_ring(struct change *change, void *request)
 	case SYMLINK:
 		decode_ring_symlink(change, request);
 		break;
-	case TRUNCATE:
+	case TRUNCATE: /* its file is known when it completes */
 		change->place.descriptor = true;
-		change->place.dirfd = -1; /* the file is known when it completes */
-		change->first = BPF_CORE_READ((struct io_ftrunc *)request, len);
+		change->place.dirfd = -1;
+		if (bpf_core_type_exists(struct io_ftrunc))
+			change->first = BPF_CORE_READ((struct io_ftrunc *)request, len);
 		break;
 	case RENAME:
 		change->flags = BPF_CORE_READ((struct io_rename *)request, flags);
@@ -1183,6 +1165,7 @@ static __always_inline struct file *file_of(struct call *call, struct kept *kept
 static __always_inline void fill_opened(struct open_event *e, struct call *call, struct file *file, long result)
 {
 	e->fd = result >= 0 && e->fd >= 0 ? result : -1;
+	e->created = file && is_created(file);
 	e->mounted = file && is_mounted(call, file);
 }
 
@@ -1198,10 +1181,8 @@ static __always_inline struct remora_scratch *compose_kept(struct remora_contain
 	e = remora_event(b, struct any_event);
 	bpf_probe_read_kernel(&e->process, FIXED - sizeof(e->head), &was->process);
 	e->error = error_of(result);
-	if (e->_kind == OPEN) {
+	if (e->_kind == OPEN)
 		fill_opened((struct open_event *)e, call, file, result);
-		e->_own = file && is_created(file);
-	}
 	if (file && has_place(file)) {
 		e->path.len = e->path.truncated = 0;
 		tail_path(&file->f_path, call, false);

@@ -31,7 +31,8 @@ enum filelat_op {
 };
 
 struct filelat_params {
-	__u32 slow_us REMORA_OWN_PARAM("0", "0", "600000000", "microseconds from which on a call is an event; 0: none is");
+	__u32 slow_us REMORA_OWN_PARAM("0", "0", "600000000",
+				       "microseconds from which on a call is an event; 0: none is");
 	__u32 _pad;
 };
 REMORA_PARAMS(struct filelat_params);

@@ -162,7 +162,8 @@ struct mount_event {
 		REMORA_FEATURE;
 	remora_path target REMORA_HELP("where: the directory and the name as given") REMORA_FEATURE;
 	remora_text fs_type REMORA_HELP("type of file system") REMORA_OPTIONAL REMORA_FEATURE;
-	remora_text options REMORA_HELP("the file system's own options as given, with any password in them") REMORA_OPTIONAL;
+	remora_text options REMORA_HELP("the file system's own options as given, with any password in them")
+		REMORA_OPTIONAL;
 	enum mount_flags flags REMORA_FLAGS REMORA_HELP("how") REMORA_OPTIONAL REMORA_FEATURE;
 	__u32 _pad;
 } REMORA_EVENT("mount", "something was mounted, mounted anew or moved, or should have been");
@@ -402,8 +403,9 @@ struct guard_params {
 };
 REMORA_PARAMS(struct guard_params);
 
-REMORA_TRACER(guard, "security", "acts that bear on security: mounts, namespaces, other processes' memory, credentials, "
-				 "modules, raw sockets, the kernel's configuration");
+REMORA_TRACER(guard, "security",
+	      "acts that bear on security: mounts, namespaces, other processes' memory, credentials, modules, raw "
+	      "sockets, the kernel's configuration");
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct file_system_type {
@@ -576,7 +578,8 @@ static __noinline int tail_path(struct remora_scratch *b, remora_path *t, struct
 }
 
 /* A path as given, from the directory it starts at; an empty one is that of the descriptor. */
-static __noinline int tail_given(struct remora_scratch *b, remora_path *t, struct returned *r, __s32 dirfd, __u64 name)
+static __noinline int tail_given(struct remora_scratch *b, remora_path *t, struct returned *r, __s32 dirfd,
+				 __u64 name)
 {
 	const struct path *from = &r->fs->pwd;
 	struct file *dir;
@@ -636,7 +639,7 @@ static __noinline __u32 pid_of_pidfd(struct returned *r, __u32 fd)
 {
 	struct file *file = file_at(r, fd);
 	struct pid *pid = NULL;
-	__u32 level, nr = 0;
+	__u32 at, nr = 0;
 
 	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == PIDFS_MAGIC)
 		pid = BPF_CORE_READ(file, f_inode, i_private);
@@ -644,9 +647,8 @@ static __noinline __u32 pid_of_pidfd(struct returned *r, __u32 fd)
 		pid = BPF_CORE_READ(file, private_data);
 	if (!pid)
 		return 0;
-	level = BPF_CORE_READ(pid, level);
-	bpf_core_read(&nr, sizeof(nr),
-		      (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid));
+	at = bpf_core_field_offset(struct pid, numbers) + BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
+	bpf_core_read(&nr, sizeof(nr), (void *)pid + at);
 	return nr;
 }
 
@@ -762,7 +764,7 @@ static __always_inline void root_changed(struct returned *r)
 }
 
 /* ---- Namespaces ---- */
-/* The kind moved from the operations to the namespace with 4055526d3574 ("ns: move ns type into struct ns_common", 6.18). */
+/* The kind moved to the namespace itself with 4055526d3574 ("ns: move ns type into struct ns_common", 6.18). */
 static __always_inline void fill_joined(struct namespace_event *e, struct returned *r)
 {
 	struct file *file = file_at(r, r->arg[0]);

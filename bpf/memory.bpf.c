@@ -53,8 +53,10 @@ enum memory_backing {
 };
 
 struct memory_params {
-	__u32 files REMORA_OWN_PARAM("0", "0", "1", "1: report files of the image mapped executable, as libraries are, too");
-	__u32 repeat REMORA_OWN_PARAM("0", "0", "1", "1: report each mapping, not only the first of its kind in a process");
+	__u32 files REMORA_OWN_PARAM("0", "0", "1",
+				     "1: report files of the image mapped executable, as libraries are, too");
+	__u32 repeat REMORA_OWN_PARAM("0", "0", "1",
+				      "1: report each mapping, not only the first of its kind in a process");
 };
 REMORA_PARAMS(struct memory_params);
 
@@ -70,8 +72,8 @@ struct map_exec_event {
 		REMORA_HELP("what the program may do with it now; if the call failed, what it asked for");
 	enum memory_call call REMORA_HELP("system call: mmap, mprotect (or pkey_mprotect), shmat") REMORA_FEATURE;
 	enum memory_backing backing REMORA_FEATURE
-		REMORA_HELP("what is behind it: anonymous memory, a file of the image or of the container's upper layer, a "
-			    "memfd, a deleted file, a System V segment");
+		REMORA_HELP("what is behind it: anonymous memory, a file of the image or of the container's upper "
+			    "layer, a memfd, a deleted file, a System V segment");
 	remora_errno error REMORA_HELP("why it failed");
 } REMORA_EVENT("map_exec", "memory was made executable, or should have been");
 
@@ -320,6 +322,7 @@ int BPF_PROG(exited, struct task_struct *task)
 	struct memory_metrics *m;
 	struct process_key key;
 	struct faults f = {};
+	__u64 peak;
 
 	if (!c || BPF_CORE_READ(task, signal, live.counter))
 		return 0;
@@ -335,7 +338,8 @@ int BPF_PROG(exited, struct task_struct *task)
 	fill_faults(&f, task);
 	add_faults(m, &last, &f);
 	signal = (void *)BPF_CORE_READ(task, signal);
-	remora_observe(&m->peak, BPF_CORE_READ(signal, maxrss) << PAGE_SHIFT, 0);
+	peak = BPF_CORE_READ(signal, maxrss) << PAGE_SHIFT;
+	remora_observe(&m->peak, peak > last.peak ? peak : last.peak, 0);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #define TASK_DEAD 0x80
 #define TASK_FROZEN 0x8000
 #define TASKS 8192
+#define OWN_FRAMES 3	/* this program and what calls it, at the end of each stack of the kernel's */
 #define STACKS 2048	/* power of two: a stack's place is its hash, and one that finds it taken is lost */
 #define ROWS 4096
 
@@ -25,10 +26,10 @@ enum off_reason {
 };
 
 struct offcpu_params {
-	__u32 stacks REMORA_OWN_PARAM("0", "0", "1", "1: keep a table of the stacks that left the processor, which costs about "
-						     "2 us each time");
-	__u32 min_us REMORA_OWN_PARAM("1000", "0", "60000000", "microseconds off the processor from which on a stack is put "
-							       "into the table");
+	__u32 stacks REMORA_OWN_PARAM("0", "0", "1",
+				      "1: keep a table of the stacks that left the processor, which costs about 1 us each time");
+	__u32 min_us REMORA_OWN_PARAM("1000", "0", "60000000",
+				      "microseconds off the processor from which on a stack is put into the table");
 };
 REMORA_PARAMS(struct offcpu_params);
 
@@ -38,8 +39,8 @@ struct offcpu_key {
 					   "uninterruptible wait, such a wait for io, stopped");
 };
 struct offcpu_metrics {
-	remora_histogram_ns time REMORA_HISTOGRAM("time from leaving the processor to running again, the wait for a processor "
-						  "at its end included");
+	remora_histogram_ns time REMORA_HISTOGRAM(
+		"time from leaving the processor to running again, the wait for a processor at its end included");
 };
 /* Preallocated, all of them: this runs under the scheduler's locks, and allocating may want to wake a task. */
 struct {
@@ -138,7 +139,7 @@ static __always_inline void leaves(struct remora_container *c, u64 *ctx, struct 
 	if (p && p->stacks) {
 		left.has_stacks = true;
 		left.user_stack = stack_of(c, ctx, BPF_F_USER_STACK);
-		left.kernel_stack = stack_of(c, ctx, 0);
+		left.kernel_stack = stack_of(c, ctx, OWN_FRAMES);
 	}
 	left.time = bpf_ktime_get_ns();
 	known = bpf_map_lookup_elem(&offcpu_left, &thread);

@@ -218,12 +218,11 @@ static __always_inline void remora_tail_user(struct remora_scratch *b, struct re
 		remora_tail_add(b, t, len);
 }
 
-/* The components of a path up to the task's root, over mount points, last one first. */
+/* The components of a path up to a root, over mount points, last one first. */
 static __always_inline void remora_tail_walk(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed,
-					     struct vfsmount *vfs, struct dentry *d, const struct path *root)
+					     struct vfsmount *vfs, struct dentry *d, struct vfsmount *root_vfs,
+					     struct dentry *root_d)
 {
-	struct vfsmount *root_vfs = BPF_CORE_READ(root, mnt);
-	struct dentry *root_d = BPF_CORE_READ(root, dentry);
 	struct mount *m = container_of(vfs, struct mount, mnt);
 	struct remora_walk *walk = remora_walk_of(b);
 	int i;
@@ -257,10 +256,12 @@ static __always_inline void remora_tail_walk(struct remora_scratch *b, struct re
 		remora_tail_str(b, t, fixed, "", 2, false);
 }
 
+/* Likewise, up to the task's root. */
 static __always_inline void remora_tail_path(struct remora_scratch *b, struct remora_tail *t, const __u32 fixed,
 					     const struct path *path, const struct path *root)
 {
-	remora_tail_walk(b, t, fixed, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), root);
+	remora_tail_walk(b, t, fixed, BPF_CORE_READ(path, mnt), BPF_CORE_READ(path, dentry), BPF_CORE_READ(root, mnt),
+			 BPF_CORE_READ(root, dentry));
 }
 
 #define REMORA_PREFIX_MAX 128

@@ -4,6 +4,7 @@
 #include "remora.bpf.h"
 #include <bpf/bpf_endian.h>
 
+#define ETH_P_IP 0x0800
 #define IPPROTO_UDP 17
 #define SOCK_DGRAM 2
 #define HEADER 8		/* bytes of an UDP header */
@@ -179,7 +180,7 @@ static __always_inline bool read_datagram(struct __sk_buff *skb, struct datagram
 {
 	__be16 ports[2];
 
-	if (!(skb->protocol == bpf_htons(0x0800) ? read_ipv4(skb, d, egress) : read_ipv6(skb, d, egress)))
+	if (!(skb->protocol == bpf_htons(ETH_P_IP) ? read_ipv4(skb, d, egress) : read_ipv6(skb, d, egress)))
 		return false;
 	if (bpf_skb_load_bytes(skb, d->at, ports, sizeof(ports)) || skb->len < d->at + HEADER)
 		return false;
@@ -197,7 +198,7 @@ static __always_inline bool may_be_udp(struct __sk_buff *skb)
 
 	if (data + 20 > end)
 		return false;
-	if (skb->protocol == bpf_htons(0x0800))
+	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return data[9] == IPPROTO_UDP;
 	return data[6] != 6 && data[6] != 58; /* TCP, ICMPv6 */
 }

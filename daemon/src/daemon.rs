@@ -163,7 +163,7 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         hub.clone(),
         gone,
     )?;
-    let stacks = stacks::Handle::start(places.clone())?;
+    let stacks = stacks::Handle::start(places.clone(), stacks_file(config), &boot)?;
     let (registry, thread) = registry::Registry::start(
         config.clone(),
         cgroups,
@@ -209,6 +209,10 @@ fn remove_other_versions(config: &Config) {
     }
 }
 
+fn stacks_file(config: &Config) -> PathBuf {
+    config.state_dir.join("stacks.json")
+}
+
 /// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
 pub fn reset(config: &Config) -> anyhow::Result<()> {
     let _lock = lock(config)?;
@@ -223,6 +227,7 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         remove(&config.state_dir.join(sub))?;
     }
     let _ = fs::remove_file(config.state_dir.join("changes.json"));
+    let _ = fs::remove_file(stacks_file(config));
     for socket in [&config.hook.socket, &config.api.socket] {
         let _ = fs::remove_file(socket);
     }

@@ -1,5 +1,5 @@
-//! `act usage BYTES`: a child touches so much memory and ends; prints its greatest resident memory in bytes, its minor
-//! and its major faults.
+//! `act usage BYTES`: a child touches so much memory and ends; prints its greatest resident memory in bytes, its
+//! minor and its major faults.
 
 use std::{hint::black_box, mem::zeroed};
 

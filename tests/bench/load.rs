@@ -26,6 +26,7 @@ pub fn generate(kind: &str, count: u32) {
         }),
         "execs" => (0..count).for_each(|_| drop(Command::new("/bin/true").status())),
         "connects" => connects(count),
+        "mix" => (0..count).for_each(crate::tracers::mix),
         "wait" => drop(std::io::stdin().read(&mut [0])),
         other => panic!("no load {other}"),
     }
@@ -43,7 +44,7 @@ fn connects(count: u32) {
     }
 }
 
-fn nobody(args: &[&str]) -> f64 {
+pub fn nobody(args: &[&str]) -> f64 {
     let me = std::env::current_exe().expect("our own path");
     run(Command::new(me).args(args)).trim().parse().expect("a number")
 }

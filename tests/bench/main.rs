@@ -1,8 +1,10 @@
 //! What remora costs, side by side in one run. Machines are noisy: medians, their spread, and ratios.
 
 mod load;
+mod nginx;
 mod starts;
 mod table;
+mod tracers;
 
 use std::{fs, process::Command, time::Duration};
 
@@ -16,6 +18,17 @@ fn main() {
         && word == "load"
     {
         return load::generate(kind, count.parse().expect("a count"));
+    }
+    // All of it, or what is named.
+    let wanted = |part: &str| args.is_empty() || args.iter().any(|a| a == part);
+    if wanted("tracers") {
+        tracers::measure();
+    }
+    if wanted("nginx") {
+        print(&nginx::measure());
+    }
+    if !wanted("basics") {
+        return;
     }
     let mut figures = sizes();
     figures.extend(memory());
@@ -41,17 +54,17 @@ fn memory() -> Vec<Figure> {
     bed.start();
     let bare = rss(bed.pid());
     drop(bed);
-    let bed = Bed::cold().with("tracers", "preload = [\"exec\", \"file\", \"tcp\"]");
+    let bed = Bed::cold().with("tracers", "preload = [\"default\", \"file\"]");
     let mut bed = bed;
     bed.start();
     let loaded = rss(bed.pid());
-    let job = traced(&bed, "exec,file,tcp", &["load", "opens", "20000"]);
+    let job = traced(&bed, "default,file", &["load", "opens", "20000"]);
     run(&mut { job });
     std::thread::sleep(Duration::from_millis(1500));
     let busy = rss(bed.pid());
     vec![
         Figure::one("daemon's memory, no tracer loaded", "MB", bare),
-        Figure::one("daemon's memory, exec, file and tcp loaded", "MB", loaded).budget("<= 16"),
+        Figure::one("daemon's memory, default tracers and file loaded", "MB", loaded).budget("<= 16"),
         Figure::one("the same after 20,000 events", "MB", busy).budget("<= 16"),
     ]
 }

@@ -165,6 +165,12 @@ impl Bed {
         get(&self.path("api.sock"), target).unwrap_or_else(|| panic!("no answer to {target}"))
     }
 
+    /// Another request than GET; the answer's body.
+    pub fn send(&self, method: &str, target: &str, body: &str) -> String {
+        let answer = send(&self.path("api.sock"), method, target, body);
+        answer.unwrap_or_else(|| panic!("no answer to {method} {target}"))
+    }
+
     pub fn json(&self, target: &str) -> Value {
         serde_json::from_str(&self.get(target)).expect("not JSON")
     }
@@ -275,10 +281,15 @@ pub fn signal(pid: u32, name: &str) {
     run(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()));
 }
 
-/// One GET, by hand: the test's own idea of HTTP, not remora's. Chunks are put together.
 fn get(socket: &Path, target: &str) -> Option<String> {
+    send(socket, "GET", target, "")
+}
+
+/// One request, by hand: the test's own idea of HTTP, not remora's. Chunks are put together.
+fn send(socket: &Path, method: &str, target: &str, body: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let head = format!("Host: test\r\nConnection: close\r\nContent-Length: {}", body.len());
+    write!(stream, "{method} {target} HTTP/1.1\r\n{head}\r\n\r\n{body}").ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer);

@@ -20,7 +20,17 @@ pub struct Podman {
 pub const IMAGE: &str = "localhost/remora-test";
 
 impl Podman {
+    /// With the test image.
     pub fn new(bed: &Bed) -> Self {
+        let podman = Self::bare(bed);
+        let image = podman.dir.path().join("image.tar");
+        run(Command::new(source("tests/image")).arg(&image));
+        run(podman.command(&["load", "--quiet", "--input"]).arg(image));
+        podman
+    }
+
+    /// Without an image.
+    pub fn bare(bed: &Bed) -> Self {
         let dir =
             tempfile::Builder::new().prefix("remora-podman-").tempdir().expect("failed to make a folder");
         let runtime = crate::runc::runtime();
@@ -33,9 +43,6 @@ impl Podman {
         fs::create_dir(&hooks).expect("failed to make a folder");
         let podman = Self { dir, hooks };
         podman.install_hook(bed);
-        let image = podman.dir.path().join("image.tar");
-        run(Command::new(source("tests/image")).arg(&image));
-        run(podman.command(&["load", "--quiet", "--input"]).arg(image));
         podman
     }
 

@@ -21,10 +21,10 @@ pub fn lookup(map: &MapHandle, key: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// Takes an entry out. Of several who want it, one gets it.
 pub fn take(map: &MapHandle, key: &[u8]) -> Option<Vec<Vec<u8>>> {
     // One step where the kernel can: hash maps from 5.14 on.
-    if !map.map_type().is_percpu() {
-        if let Ok(value) = map.lookup_and_delete(key) {
-            return value.map(|v| vec![v]);
-        }
+    if !map.map_type().is_percpu()
+        && let Ok(value) = map.lookup_and_delete(key)
+    {
+        return value.map(|v| vec![v]);
     }
     let value = lookup(map, key)?;
     map.delete(key).is_ok().then_some(value)

@@ -269,6 +269,7 @@ impl Registry {
                 tracing::warn!("failed to keep record of {}: {e}", container.record.key.id);
             }
         }
+        self.stacks.leave();
         self.engine.leave();
         self.scope.leave();
     }

@@ -133,9 +133,7 @@ impl Names {
         if kernel_is_hidden() {
             return vec![UNKNOWN.to_owned(); addresses.len()];
         }
-        let mut kernel = Kernel::default();
-        kernel.vmlinux = MaybeDefault::None;
-        kernel.debug_syms = false;
+        let kernel = Kernel { vmlinux: MaybeDefault::None, debug_syms: false, ..Kernel::default() };
         let found = self.0.symbolize(&Source::Kernel(kernel), Input::AbsAddr(addresses));
         let found = found.unwrap_or_default();
         (0..addresses.len()).map(|i| name(found.get(i)).unwrap_or(UNKNOWN).to_owned()).collect()
@@ -301,8 +299,11 @@ mod tests {
         assert_eq!(a_function_to_be_found(), 77);
         let pid = std::process::id();
         let image = proc::stack_start(pid).unwrap();
-        let request =
-            |image| Request::User { pid, image, addresses: vec![a_function_to_be_found as u64, 0x10] };
+        let request = |image| Request::User {
+            pid,
+            image,
+            addresses: vec![a_function_to_be_found as *const () as u64, 0x10],
+        };
         let names = Names::new().of(&request(image));
         assert!(names[0].contains("a_function_to_be_found"), "{names:?}");
         assert_eq!(names[1], UNKNOWN);

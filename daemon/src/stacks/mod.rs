@@ -2,6 +2,7 @@
 //! its own, by a child that may die of what it reads. What the kernel's maps have no more room for is kept here.
 
 pub mod child;
+mod keep;
 pub mod profile;
 mod store;
 mod symbolizer;
@@ -9,10 +10,12 @@ mod watcher;
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::metrics::tables::Rows;
@@ -29,11 +32,13 @@ pub const UNKNOWN: &str = "[unknown]";
 /// A stack that the tracer's map had no room for.
 pub const LOST: &str = "[lost]";
 
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// Functions, the outermost first.
 pub type Stack = Arc<[Arc<str>]>;
 
 /// The stacks of one row.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stacks {
     pub user: Option<Stack>,
     pub kernel: Option<Stack>,
@@ -61,17 +66,20 @@ enum Message {
         rows: Rows,
         reply: oneshot::Sender<Vec<Stacks>>,
     },
+    /// The daemon stops: what is known is left to the next one.
+    Leave(mpsc::Sender<()>),
 }
 
 #[derive(Debug, Clone)]
 pub struct Handle(mpsc::Sender<Message>);
 
 impl Handle {
-    /// Starts the thread; it ends with the last handle.
-    pub fn start(places: Arc<Mapped<Container>>) -> io::Result<Self> {
+    /// Starts the thread, with what an earlier daemon left in the file; it ends with the last handle.
+    pub fn start(places: Arc<Mapped<Container>>, file: PathBuf, boot: &str) -> io::Result<Self> {
         let (queue, messages) = mpsc::channel();
         let thread = std::thread::Builder::new().name("stacks".into()).stack_size(512 << 10);
-        thread.spawn(move || Watcher::new(places).run(&messages))?;
+        let watcher = Watcher::new(places, file, boot.to_owned());
+        thread.spawn(move || watcher.run(&messages))?;
         Ok(Self(queue))
     }
 
@@ -118,6 +126,15 @@ impl Minder {
         if !left.is_empty() {
             let until = Instant::now() + self.linger;
             let _ = self.handle.0.send(Message::Ended { root, left, until });
+        }
+    }
+
+    /// The daemon stops.
+    pub fn leave(&self) {
+        let (done, left) = mpsc::channel();
+        if self.handle.0.send(Message::Leave(done)).is_ok() {
+            // A container that holds the thread up does not hold the daemon up.
+            let _ = left.recv_timeout(LEAVING);
         }
     }
 }

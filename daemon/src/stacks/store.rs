@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Stack, Stacks, UNKNOWN};
 
 /// Bytes of the names of a container's functions.
@@ -23,7 +25,7 @@ const STRIKES: u32 = 3;
 pub type Program = (u32, u64);
 
 /// What ran: the thread's name and its stacks.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sample {
     pub comm: Arc<str>,
     pub stacks: Stacks,
@@ -108,6 +110,10 @@ impl Store {
         }
         let sum = kept.entry(sample).or_default();
         *sum = sum.saturating_add(weight);
+    }
+
+    pub fn all_kept(&self) -> impl Iterator<Item = (&str, &Kept)> {
+        self.kept.iter().map(|(table, kept)| (table.as_str(), kept))
     }
 
     pub fn kept(&self, table: &str) -> Option<&Kept> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::Ordering::Relaxed,
@@ -16,7 +17,7 @@ use super::child::Request;
 use super::profile::{self, Profile};
 use super::store::{Program, Sample, Store};
 use super::symbolizer::Symbolizer;
-use super::{LOST, Message, Stack, Stacks, UNKNOWN};
+use super::{LOST, Message, Stack, Stacks, UNKNOWN, keep};
 use crate::decode::value::unsigned;
 use crate::metrics::map;
 use crate::metrics::tables::{self, Rows};
@@ -43,6 +44,9 @@ pub struct Watcher {
     stores: HashMap<u64, Store>,
     kernel: HashMap<u64, Arc<str>>,
     symbolizer: Symbolizer,
+    /// Where what is known is left, and which boot it is of.
+    file: PathBuf,
+    boot: String,
 }
 
 #[derive(Clone)]
@@ -127,13 +131,15 @@ fn id_at(key: &[u8], at: usize) -> i32 {
 }
 
 impl Watcher {
-    pub fn new(places: Arc<Mapped<Container>>) -> Self {
+    pub fn new(places: Arc<Mapped<Container>>, file: PathBuf, boot: String) -> Self {
         Self {
             places,
             sources: Vec::new(),
-            stores: HashMap::new(),
+            stores: keep::load(&file, &boot).into_iter().collect(),
             kernel: HashMap::new(),
             symbolizer: Symbolizer::default(),
+            file,
+            boot,
         }
     }
 
@@ -162,6 +168,15 @@ impl Watcher {
         match message {
             Message::Watch(tables) => self.sources = tables.into_iter().map(Source::new).collect(),
             Message::Ended { root, left, until } => self.ended(root, left, until),
+            Message::Leave(done) => {
+                // What came in the last second has names, too.
+                self.tick(Instant::now());
+                let stores = self.stores.iter().map(|(root, store)| (*root, store));
+                if let Err(e) = keep::save(&self.file, &self.boot, stores) {
+                    tracing::warn!("failed to leave stacks in {}: {e}", self.file.display());
+                }
+                let _ = done.send(());
+            }
             Message::Profile { table, root, index, reply } => {
                 drop(reply.send(self.profile(&table, root, index)));
             }

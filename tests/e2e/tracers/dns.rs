@@ -6,7 +6,8 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpStream, UdpSocket},
-    process::Child,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -168,15 +169,15 @@ fn answers_over_ipv6() {
     answers_are_those_of_the_server("dns-v6", "::1");
 }
 
-/// What the container's server is told: where to listen, and the file whose removal ends it.
+/// What a server in a process of its own is told: address, port, and the file whose removal ends it.
 const SERVE: &str = "REMORA_TEST_DNS_SERVER";
 
-/// Run by `the_container_may_be_the_server` in a traced cgroup; a test only so that this program can be told to.
+/// A server in a cgroup or namespace that another test chose; a test only so that this program can be told to.
 #[test]
 fn serves_if_told() {
     let Ok(told) = std::env::var(SERVE) else { return };
-    let (port, file) = told.split_once(' ').expect("a port and a file");
-    let _server = Server::new("127.0.0.1", port.parse().expect("a port"));
+    let [ip, port, file] = told.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("told {told}") };
+    let _server = Server::new(ip, port.parse().expect("a port"));
     fs::write(file, "").expect("failed to write");
     wait_for("the end", || (!fs::exists(file).expect("failed to look")).then_some(()));
 }
@@ -192,8 +193,8 @@ fn the_container_may_be_the_server() {
     command
         .arg(me)
         .args(["--exact", "tracers::dns::serves_if_told"])
-        .env(SERVE, format!("{port} {}", file.display()));
-    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("failed to start");
+        .env(SERVE, format!("127.0.0.1 {port} {}", file.display()));
+    let mut child = command.stdout(Stdio::null()).spawn().expect("failed to start");
     wait_for("the server", || file.exists().then_some(()));
     let mut answers = Vec::new();
     let mut buffer = [0; 9000];
@@ -236,8 +237,56 @@ fn the_container_may_be_the_server() {
     assert_eq!(sum(&bed, "remora_dns_responses_total", &[("direction", "outgoing")]), 0.0);
 }
 
+/// What docker does in its networks: a server at 127.0.0.11:53, whose port is another.
+#[test]
+fn a_server_behind_address_translation() {
+    const PORT: u16 = 5399;
+    let bed = Bed::tracing("dns");
+    let mut bed = bed;
+    bed.start();
+    let files = ["go", "serving", "asked"].map(|f| bed.path(f));
+    fs::write(&files[2], query(9, &[b"one", b"test"], A)).expect("failed to write");
+    let rules = [
+        format!("OUTPUT -d 127.0.0.11 -p udp --dport 53 -j DNAT --to-destination 127.0.0.11:{PORT}"),
+        format!("OUTPUT -d 127.0.0.11 -p tcp --dport 53 -j DNAT --to-destination 127.0.0.11:{PORT}"),
+    ];
+    let rules: String = rules.iter().map(|r| format!("iptables -t nat -A {r} && ")).collect();
+    // bash's socket is connected, nslookup's is not.
+    let script = format!(
+        "ip link set lo up && {rules} touch {0} && while [ ! -e {1} ]; do sleep 0.05; done; \
+         exec 3<>/dev/udp/127.0.0.11/53; cat {2} >&3; timeout 60 dd bs=9000 count=1 <&3 >/dev/null; \
+         busybox nslookup -type=a two.test 127.0.0.11; rm {1}",
+        files[0].display(),
+        files[1].display(),
+        files[2].display()
+    );
+    let mut command = bed.remora(&["run", "--name", "dns-translated", "--trace", "dns", "--"]);
+    let mut child = command.args(["unshare", "-n", "bash", "-c", &script]).spawn().expect("failed to start");
+    wait_for("the rules", || files[0].exists().then_some(()));
+    let pid = text(&bed.container("dns-translated").expect("a container"), "pid");
+    let mut server = Command::new("nsenter");
+    server.args(["-n", "-t", &pid, "--"]).arg(std::env::current_exe().expect("our own path"));
+    server.args(["--exact", "tracers::dns::serves_if_told"]).stdout(Stdio::null());
+    let mut server = server
+        .env(SERVE, format!("127.0.0.11 {PORT} {}", files[1].display()))
+        .spawn()
+        .expect("failed to start");
+    assert!(child.wait().expect("failed to wait").success());
+    assert!(server.wait().expect("failed to wait").success());
+    bed.ended("dns-translated");
+    let answers = bed.events_of("dns-translated").named("answer");
+    let names = ["one.test", "two.test"];
+    for (event, name) in answers.0.iter().zip(names) {
+        assert_eq!(text(event, "dns.question.name"), name);
+        assert_eq!(text(event, "network.peer.address"), "127.0.0.11");
+        assert_eq!(text(event, "network.peer.port"), "53");
+        assert_eq!(text(event, "answer.attempts"), "1", "its question was not seen: {event}");
+    }
+    assert_eq!(answers.len(), names.len(), "{answers:?}");
+}
+
 /// A container that does what a script says and then waits to be told to go.
-fn waiting(bed: &Bed, name: &str, script: &str) -> (Child, std::path::PathBuf) {
+fn waiting(bed: &Bed, name: &str, script: &str) -> (Child, PathBuf) {
     let file = bed.path("wait");
     fs::write(&file, "").expect("failed to write");
     let script = format!("{script} while [ -e {} ]; do sleep 0.1; done", file.display());

@@ -82,7 +82,7 @@ fn counts_are_those_of_strace() {
     let mut bed = Bed::tracing("filelat");
     bed.start();
     let script = format!("while [ ! -e /tmp/go ]; do usleep 20000; done; {WORK}");
-    let bundle = Bundle::with(&bed, "traced", &["/bin/sh", "-c", &script], |config| {
+    let bundle = Bundle::with(&bed, "filelat-traced", &["/bin/sh", "-c", &script], |config| {
         config["annotations"]["io.remora.trace"] = "filelat".into();
     });
     let mut child = bundle.start();
@@ -105,15 +105,15 @@ fn counts_are_those_of_strace() {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         (!status.contains("TracerPid:\t0\n")).then_some(())
     });
-    let before = by_op(&bed, "traced", "remora_filelat_latency_seconds_count");
-    let start = by_op(&bed, "traced", "remora_filelat_latency_seconds_sum");
+    let before = by_op(&bed, "filelat-traced", "remora_filelat_latency_seconds_count");
+    let start = by_op(&bed, "filelat-traced", "remora_filelat_latency_seconds_sum");
     fs::write(bundle.rootfs().join("tmp/go"), "").expect("failed to write");
     child.wait().expect("failed to wait");
     strace.wait().expect("failed to wait");
     drop(bundle);
-    bed.ended("traced");
-    let after = by_op(&bed, "traced", "remora_filelat_latency_seconds_count");
-    let end = by_op(&bed, "traced", "remora_filelat_latency_seconds_sum");
+    bed.ended("filelat-traced");
+    let after = by_op(&bed, "filelat-traced", "remora_filelat_latency_seconds_count");
+    let end = by_op(&bed, "filelat-traced", "remora_filelat_latency_seconds_sum");
     let expected = of_strace(&fs::read_to_string(out).expect("no strace output"));
     for op in ["read", "write", "open", "fsync"] {
         let (count, time) = expected.get(op).copied().unwrap_or_default();
@@ -140,7 +140,7 @@ fn slow_ones_are_events() {
         bed.ended(name);
         (bed.events_of(name).named("slow"), sum(&by_op(&bed, name, "remora_filelat_slow_total"), "write"))
     };
-    let (events, slow) = run("slow", "1");
+    let (events, slow) = run("filelat-slow", "1");
     let written = events.only(|e| text(e, "slow.op") == "write" && text(e, "file.path") == "/tmp/big");
     assert_eq!(written.len(), 1, "{events:?}");
     assert_eq!(text(written.first(), "slow.result"), (8 << 20).to_string());
@@ -151,6 +151,6 @@ fn slow_ones_are_events() {
     let missing = events.only(|e| text(e, "slow.error") == "ENOENT" && text(e, "file.path") == "/tmp/none");
     assert_eq!(missing.len(), 1, "{events:?}");
     assert_eq!(text(missing.first(), "slow.op"), "open");
-    let (events, slow) = run("never", "600000000");
+    let (events, slow) = run("filelat-never", "600000000");
     assert!(events.is_empty() && slow == 0.0, "{events:?}");
 }

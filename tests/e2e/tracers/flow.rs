@@ -189,8 +189,7 @@ fn what_is_not_kept_apart_is_added_up() {
 
 #[test]
 fn trio() {
-    let trio =
-        Trio::run("flow", "/bin/act sockets send=127.0.0.1:4713=hello! connect=127.0.0.1:4714; true");
+    let trio = Trio::run("flow", "/bin/act sockets send=127.0.0.1:4713=hello! connect=127.0.0.1:4714; true");
     let rows = rows(&trio.bed, "this");
     let ports: Vec<u64> = rows.iter().map(|r| number(r, "server.port")).collect();
     assert!(ports.contains(&4713) && ports.contains(&4714), "{rows:?}");

@@ -78,7 +78,8 @@ fn what_listens_is_what_ss_says() {
     bed.start();
     let words = "listen=0.0.0.0:8101 listen=127.0.0.1:8102 bind=0.0.0.0:8103 bind=[::1]:8104 listen=[::1]:8105 \
         listen=127.0.0.1:8106 until=/tmp/close close close";
-    let script = format!("/bin/act sockets {words} until=/tmp/end & nc -l -p 8107 >/dev/null & exec sleep 1000");
+    let script =
+        format!("/bin/act sockets {words} until=/tmp/end & nc -l -p 8107 >/dev/null & exec sleep 1000");
     let (bundle, mut child) = networked(&bed, "server", &script);
     agreed(&bed, &bundle, 7);
     assert_eq!(bed.metric("remora_listen_sockets{"), Some(7.0));
@@ -129,8 +130,7 @@ fn a_listener_outlives_the_process_that_made_it() {
     let maker = |bed: &Bed| rows(bed, "heirs").first().map(|r| text(r, "process.pid"));
     let gone = |pid: String| (!Path::new("/proc").join(pid).exists()).then_some(());
     wait_for("the end of who made them", || gone(maker(&bed)?));
-    let ports: BTreeSet<String> =
-        rows(&bed, "heirs").iter().map(|r| text(r, "network.local.port")).collect();
+    let ports: BTreeSet<String> = rows(&bed, "heirs").iter().map(|r| text(r, "network.local.port")).collect();
     assert_eq!(ports, ["8108", "8109"].iter().map(|s| (*s).to_owned()).collect());
     bundle.exec(&["/bin/killall", "sleep"]);
     child.wait().expect("failed to wait");

@@ -47,7 +47,7 @@ fn executable_memory_once_a_kind() {
 fn each_mapping_and_files_of_the_image_on_demand() {
     let mut bed = Bed::tracing("memory");
     bed.start();
-    let bundle = Bundle::with(&bed, "all", &["/bin/act", "maps"], |config| {
+    let bundle = Bundle::with(&bed, "memory-all", &["/bin/act", "maps"], |config| {
         config["annotations"]["io.remora.trace"] = "memory".into();
         config["annotations"]["io.remora.param.memory.files"] = "1".into();
         config["annotations"]["io.remora.param.memory.repeat"] = "1".into();
@@ -55,8 +55,8 @@ fn each_mapping_and_files_of_the_image_on_demand() {
     .with_act();
     let told = said(&bundle.run());
     drop(bundle);
-    bed.ended("all");
-    let events = bed.events_of("all");
+    bed.ended("memory-all");
+    let events = bed.events_of("memory-all");
     let seen = lines(&events);
     assert!(told.iter().all(|line| seen.contains(line)), "{told:#?} against {seen:#?}");
     let of = |end: &str| seen.iter().filter(|l| l.ends_with(end)).count();
@@ -82,7 +82,7 @@ fn files_written_in_the_container() {
     for name in ["upper", "work"] {
         fs::create_dir(layers.join(name)).expect("failed to make a folder");
     }
-    let bundle = Bundle::new(&bed, "upper", "memory", &["/bin/act", "maps", "upper"]).with_act();
+    let bundle = Bundle::new(&bed, "memory-upper", "memory", &["/bin/act", "maps", "upper"]).with_act();
     let root = bundle.rootfs();
     let options =
         format!("lowerdir={0},upperdir={1}/upper,workdir={1}/work", root.display(), layers.display());
@@ -91,8 +91,8 @@ fn files_written_in_the_container() {
     run(Command::new("umount").arg("-l").arg(&root));
     run(Command::new("umount").arg("-l").arg(&layers));
     drop(bundle);
-    bed.ended("upper");
-    assert_eq!(lines(&bed.events_of("upper")), told);
+    bed.ended("memory-upper");
+    assert_eq!(lines(&bed.events_of("memory-upper")), told);
 }
 
 /// A shell that waits at a pipe, grows by 8 MB and more, and waits again.
@@ -179,7 +179,7 @@ fn faults_and_resident_memory_are_those_of_proc() {
     let mut bed = Bed::tracing("memory");
     bed.start();
     let gauge = |name: &str| bed.metric(&format!("remora_memory_{name}")).expect(name);
-    let grower = Grower::new(&bed, "grows", "memory");
+    let grower = Grower::new(&bed, "memory-grows", "memory");
     let (before, truth) = (grower.row(&bed).expect("a row"), grower.truth());
     assert_near(before, truth);
     let counted = gauge("minor_faults_total");
@@ -210,14 +210,14 @@ fn faults_and_resident_memory_are_those_of_proc() {
 fn processes_that_were_there_before() {
     let mut bed = Bed::tracing("memory,exec");
     bed.start();
-    let grower = Grower::new(&bed, "late", "exec");
+    let grower = Grower::new(&bed, "memory-late", "exec");
     grower.go("one");
     grower.settle();
-    run(&mut bed.remora(&["tracer", "on", "memory", "late"]));
+    run(&mut bed.remora(&["tracer", "on", "memory", "memory-late"]));
     let row = wait_for("the process", || grower.row(&bed));
     assert_near(row, grower.truth());
     assert!(row[0] > 8e6 && row[2] == 0.0, "{row:?}");
-    run(&mut bed.remora(&["tracer", "off", "memory", "late"]));
+    run(&mut bed.remora(&["tracer", "off", "memory", "memory-late"]));
     grower.go("two");
     grower.end(&bed);
 }
@@ -227,10 +227,10 @@ fn processes_that_were_there_before() {
 fn ended_processes() {
     let mut bed = Bed::tracing("memory");
     bed.start();
-    let bundle = Bundle::new(&bed, "ended", "memory", &["/bin/act", "usage", "20971520"]).with_act();
+    let bundle = Bundle::new(&bed, "memory-ended", "memory", &["/bin/act", "usage", "20971520"]).with_act();
     let said = bundle.run();
     drop(bundle);
-    bed.ended("ended");
+    bed.ended("memory-ended");
     let said: Vec<f64> = said.split_whitespace().map(|n| n.parse().expect("a number")).collect();
     let value = |name: &str| bed.metric(&format!("remora_memory_{name}")).expect(name);
     // Beside the child there is its parent, which has less.

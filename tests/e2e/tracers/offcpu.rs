@@ -60,27 +60,28 @@ fn stacks_are_kept_on_demand() {
         let answer = bed.json(&format!("/v1/containers/{name}/tables/offcpu_stacks"));
         answer["rows"].as_array().cloned().unwrap_or_default()
     };
-    let (without, mut first) = start("without", &[]);
-    let (long, mut second) = start("long", &[("stacks", "1"), ("min_us", "60000000")]);
-    let (with, mut third) = start("with", &[("stacks", "1"), ("min_us", "20000")]);
+    let (without, mut first) = start("offcpu-without", &[]);
+    let (long, mut second) = start("offcpu-long", &[("stacks", "1"), ("min_us", "60000000")]);
+    let (with, mut third) = start("offcpu-with", &[("stacks", "1"), ("min_us", "20000")]);
     wait_for("all to sleep", || {
         let all = bed.series("remora_offcpu_time_seconds_count");
         let slept = |name: &str| {
             let mine = all.iter().filter(|s| s.label("container") == Some(name));
             mine.filter(|s| s.label("reason") == Some("sleep")).any(|s| s.value > 20.0)
         };
-        ["without", "long", "with"].iter().all(|name| slept(name)).then_some(())
+        ["offcpu-without", "offcpu-long", "offcpu-with"].iter().all(|name| slept(name)).then_some(())
     });
     let row = wait_for("a stack of sleep", || {
-        rows("with").into_iter().find(|r| r.to_string().contains("nanosleep"))
+        rows("offcpu-with").into_iter().find(|r| r.to_string().contains("nanosleep"))
     });
     assert_eq!(text(&row, "offcpu_stacks.comm"), "sleep", "{row}");
+    assert!(!row.to_string().contains("bpf_prog"), "{row}");
     assert_eq!(text(&row, "offcpu_stacks.reason"), "sleep", "{row}");
     let number =
         |path: &str| text(&row, path).parse::<f64>().unwrap_or_else(|_| panic!("no {path} in {row}"));
     let (time, count) = (number("offcpu_stacks.time"), number("offcpu_stacks.count"));
     assert!(count >= 1.0 && time >= 0.04 * count, "{row}");
-    assert!(rows("without").is_empty() && rows("long").is_empty());
+    assert!(rows("offcpu-without").is_empty() && rows("offcpu-long").is_empty());
     for (bundle, child) in [(without, &mut first), (long, &mut second), (with, &mut third)] {
         bundle.delete();
         child.wait().expect("failed to wait");

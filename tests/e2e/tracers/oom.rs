@@ -21,19 +21,21 @@ struct Eater {
 }
 
 impl Eater {
+    /// In a cgroup of this path below one of the bed's own.
     fn start(bed: &Bed, path: &str, trace: &str) -> Self {
         let id = path.rsplit('/').next().expect("a name");
+        let path = format!("{}/{path}", top(bed));
         let wait = |file: &str| format!("while [ ! -e /tmp/{file} ]; do sleep 0.05; done");
         let script = format!("{}; ({EATER}); echo $? >/tmp/status; {}", wait("go"), wait("end"));
         let bundle = Bundle::with(bed, id, &["/bin/sh", "-c", &script], |config| {
-            config["linux"]["cgroupsPath"] = format!("/remora-test/{path}").into();
+            config["linux"]["cgroupsPath"] = format!("/{path}").into();
             if !trace.is_empty() {
                 config["annotations"]["io.remora.trace"] = trace.into();
             }
         });
         let child = bundle.start();
         let pid = wait_for("the container to run", || bundle.pid());
-        let memory = memory_of(bed, pid, path);
+        let memory = memory_of(bed, pid, &path);
         Self { bundle, child, memory }
     }
 
@@ -49,8 +51,14 @@ impl Eater {
         fs::write(self.bundle.rootfs().join("tmp/end"), "").expect("failed to write");
         self.child.wait().expect("failed to wait");
         drop(self.bundle);
-        let _ = fs::remove_dir(&self.memory);
+        // Those the runtime made are gone with the container, those around it are not.
+        self.memory.ancestors().take_while(|d| !d.ends_with("remora-test")).for_each(|d| drop(fs::remove_dir(d)));
     }
+}
+
+/// Suites may run side by side: what a cgroup path begins with.
+fn top(bed: &Bed) -> String {
+    format!("remora-test/{}", bed.path("").file_name().expect("a name").display())
 }
 
 /// The memory cgroup of a container: its own, or, where its runtime knows of none, one that is made for it.
@@ -64,7 +72,7 @@ fn memory_of(bed: &Bed, pid: u32, path: &str) -> PathBuf {
         assert!(dir.ends_with(path), "{} is not the container's own", dir.display());
         return dir;
     };
-    let dir = hierarchy(bed).join("remora-test").join(path);
+    let dir = hierarchy(bed).join(path);
     if Path::new(&place(old)).ends_with(path) {
         return dir;
     }
@@ -141,10 +149,10 @@ fn kills_of_this_container_alone() {
     assert!(!status.success(), "{status}");
     assert_eq!((other.eat(), this.eat()), ("137".into(), "137".into()));
     assert_eq!([&this.memory, &other.memory, &none].map(|m| kills(m)), [1; 3]);
+    let _ = fs::remove_dir(&none);
     other.end();
     this.end();
     bed.ended("oom-this");
-    let _ = fs::remove_dir(&none);
     unmount(&bed);
     let all = bed.events();
     assert_eq!(all.len(), 1, "{all:?}");
@@ -172,13 +180,12 @@ fn kills_of_this_container_alone() {
 fn kills_for_a_limit_around_the_container() {
     let mut bed = Bed::tracing("oom");
     bed.start();
-    let eater = Eater::start(&bed, "oom-pod/oom-inner", "oom");
+    let eater = Eater::start(&bed, "pod/oom-inner", "oom");
     let pod = eater.memory.parent().expect("a parent").to_owned();
     limit(&pod, LIMIT);
     assert_eq!(eater.eat(), "137");
     eater.end();
     bed.ended("oom-inner");
-    let _ = fs::remove_dir(&pod);
     unmount(&bed);
     let events = bed.events_of("oom-inner").named("oom_kill");
     assert_eq!(events.len(), 1, "{events:?}");

@@ -50,8 +50,8 @@ fn only_this_containers() {
 fn waits_are_those_of_the_kernel() {
     let mut bed = Bed::tracing("runqlat");
     bed.start();
-    let text = Bundle::new(&bed, "waits", "runqlat", &["/bin/sh", "-c", CONTEND]).run();
-    bed.ended("waits");
+    let text = Bundle::new(&bed, "runqlat-waits", "runqlat", &["/bin/sh", "-c", CONTEND]).run();
+    bed.ended("runqlat-waits");
     let (waited, times, preempted) = said(&text);
     let (sum, count) = all_waits(&bed);
     // Beside the two there are init, which has to wait for them, and taskset; all have an end after what they said.
@@ -71,7 +71,7 @@ fn throttled_by_the_quota() {
     let script = "i=0; while [ ! -e /tmp/stop ]; do i=$((i+1)); done; \
         cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu,cpuacct/cpu.stat 2>/dev/null | \
         grep -E '^(nr_throttled|throttled_)' | head -n 2";
-    let bundle = Bundle::with(&bed, "quota", &["/bin/sh", "-c", script], |config| {
+    let bundle = Bundle::with(&bed, "runqlat-quota", &["/bin/sh", "-c", script], |config| {
         config["annotations"]["io.remora.trace"] = "runqlat".into();
         config["linux"]["resources"]["cpu"] = json!({ "quota": 10_000, "period": 100_000 });
     });
@@ -81,7 +81,7 @@ fn throttled_by_the_quota() {
     let output = child.wait_with_output().expect("failed to wait");
     let text = String::from_utf8_lossy(&output.stdout);
     drop(bundle);
-    bed.ended("quota");
+    bed.ended("runqlat-quota");
     let (sum, count) = waits(&bed, "throttled");
     let number = |name: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(name));

@@ -338,7 +338,11 @@ fn only_this_containers() {
          /bin/act tcp client 127.0.0.1:$(cat /tmp/port) '>{} / $'; wait; echo $server; rm /tmp/port",
         hex(&Hello::usual().bytes())
     );
-    let trio = Trio::run("tls", &script);
+    // Not where another trio has its cgroups.
+    let trio = Trio::with("tls", &script, |config| {
+        let path = config["linux"]["cgroupsPath"].as_str().expect("a path");
+        config["linux"]["cgroupsPath"] = format!("{path}-tls-{}", std::process::id()).into();
+    });
     let events = trio.events();
     let directions = events.texts("client_hello.direction");
     assert_eq!(events.len(), 2, "{events:?}");
