@@ -28,7 +28,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf fixtures build demo test bench check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures build demo test bench docs check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,9 @@ bench: ## costs against the budgets, side by side (as root); BENCH="basics trace
 	@$(MAKE) build
 	$(CARGO) build --release --locked -p remora-tests --bin bench
 	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/release/bench $(BENCH)
+
+docs: bpf ## the reference of tracers, docs/tracers.md, from the objects
+	docs/generate
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
 

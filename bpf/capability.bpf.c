@@ -46,7 +46,7 @@ struct capability_use_event {
 	remora_syscall syscall REMORA_HELP("system call that led to it; unknown: none did");
 	bool user_namespace REMORA_HELP("asked with regard to a user namespace that is not the host's") REMORA_OPTIONAL;
 	__u8 _pad[3];
-} REMORA_EVENT("capability_use", "a program was asked for a capability, for the first time with this outcome");
+} REMORA_EVENT("capability_use", "the kernel asked, for the first time with this answer, whether a program has a capability");
 
 struct capability_key {
 	remora_index index;

@@ -14,7 +14,9 @@
 #define IPPROTO_UDP 17
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
+#define TCP_SYN 2
 #define UDP_HEADER 8
+#define STANDARD_PORT 53
 #define DOCKER_SERVER 0x7f00000b /* 127.0.0.11 */
 #define EXTENSIONS 4		/* IPv6 extension headers walked over */
 #define LABEL_MAX 63
@@ -316,23 +318,62 @@ static __noinline __u32 over_options(struct __sk_buff *skb, __u8 *protocol)
 	return 0;
 }
 
+/*
+ * Whether some container has, or had, its servers elsewhere than at port 53: until then a TCP segment is told by its
+ * ports alone. Learned from segments that begin a connection, and from datagrams.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} dns_elsewhere SEC(".maps");
+
+static __always_inline __u32 *elsewhere(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&dns_elsewhere, &zero);
+}
+
+static __always_inline void learn_elsewhere(void)
+{
+	__u32 *is_elsewhere = elsewhere();
+
+	if (is_elsewhere && !*is_elsewhere)
+		*is_elsewhere = 1;
+}
+
+/* What most packets of most containers are is told here: a segment of something else. */
+static __always_inline bool is_other(struct __sk_buff *skb, const __u8 *tcp_header, const __be16 *ports, bool egress)
+{
+	const __be16 standard = bpf_htons(STANDARD_PORT);
+	__u32 *is_elsewhere;
+
+	if (ports[0] == standard || ports[1] == standard || tcp_header[13] & TCP_SYN ||
+	    (egress && bpf_ntohl(skb->remote_port) == STANDARD_PORT))
+		return false;
+	is_elsewhere = elsewhere();
+	return is_elsewhere && !*is_elsewhere;
+}
+
 /* Offset of the UDP or TCP header, or 0. Each packet of the container comes here. */
-static __always_inline __u32 transport_of(struct __sk_buff *skb, __u8 *protocol, __be16 *ports)
+static __always_inline __u32 transport_of(struct __sk_buff *skb, __u8 *protocol, __be16 *ports, bool egress)
 {
 	__u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 at = 20;
+	__u32 at;
 
-	if (data + 44 <= end && data[0] >> 4 == 6 && is_carrier(data[6])) {
+	if (data + 60 <= end && data[0] >> 4 == 6 && is_carrier(data[6])) {
 		*protocol = data[6];
 		*(__u32 *)ports = *(__u32 *)(data + 40);
-		return 40;
+		return data[6] == IPPROTO_TCP && is_other(skb, data + 40, ports, egress) ? 0 : 40;
 	}
-	if (data + 24 > end)
-		return 0;
-	if (data[0] == 0x45 && !(data[6] & 0x1f) && !data[7]) {
+	if (data + 40 <= end && data[0] == 0x45 && !(data[6] & 0x1f) && !data[7]) {
 		*protocol = data[9];
 		*(__u32 *)ports = *(__u32 *)(data + 20);
-		return is_carrier(*protocol) ? at : 0;
+		if (!is_carrier(data[9]))
+			return 0;
+		return data[9] == IPPROTO_TCP && is_other(skb, data + 20, ports, egress) ? 0 : 20;
 	}
 	at = over_options(skb, protocol);
 	return at && !bpf_skb_load_bytes(skb, at, ports, 4) ? at : 0;
@@ -376,7 +417,7 @@ static __always_inline bool was_meant_for(struct __sk_buff *skb, __u32 port, __u
 
 	if (skb->remote_port)
 		return bpf_ntohl(skb->remote_port) == port;
-	return port == 53 && protocol == IPPROTO_UDP && skb->protocol == bpf_htons(ETH_P_IP) &&
+	return port == STANDARD_PORT && protocol == IPPROTO_UDP && skb->protocol == bpf_htons(ETH_P_IP) &&
 	       !bpf_skb_load_bytes(skb, 16, &address, sizeof(address)) && address == bpf_htonl(DOCKER_SERVER);
 }
 
@@ -1176,7 +1217,7 @@ static __always_inline int passed(struct __sk_buff *skb, const bool egress)
 	struct dns_params *params;
 	__u8 protocol = 0;
 	__be16 ports[2];
-	__u32 at = transport_of(skb, &protocol, ports), port;
+	__u32 at = transport_of(skb, &protocol, ports, egress), port;
 	bool is_changed;
 
 	if (!at)
@@ -1186,6 +1227,8 @@ static __always_inline int passed(struct __sk_buff *skb, const bool egress)
 	if (!params)
 		return 1;
 	port = params->port;
+	if (port != STANDARD_PORT)
+		learn_elsewhere();
 	is_changed = bpf_ntohs(ports[0]) != port && bpf_ntohs(ports[1]) != port;
 	if (is_changed && (!egress || !was_meant_for(skb, port, protocol)))
 		return 1;

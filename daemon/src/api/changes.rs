@@ -152,7 +152,7 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Response> {
 /// Damaged and hostile objects are found out before the registry, which everybody waits for, sees them.
 async fn place(_: Root, api: Api, name: Option<String>, body: Body) -> Response {
     let bytes = match body {
-        Ok(bytes) => bytes.to_vec().into(),
+        Ok(bytes) => bytes,
         Err(e) => return problem(e.status(), &e.body_text()),
     };
     let origin = format!("{} (sent)", name.as_deref().unwrap_or("object"));

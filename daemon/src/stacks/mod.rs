@@ -4,6 +4,7 @@
 pub mod child;
 mod keep;
 pub mod profile;
+mod source;
 mod store;
 mod symbolizer;
 mod watcher;

@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libbpf_rs::{MapCore, MapFlags, MapHandle};
-
 use super::child::Request;
 use super::profile::{self, Profile};
+use super::source::{Found, Source};
 use super::store::{Program, Sample, Store};
 use super::symbolizer::Symbolizer;
 use super::{LOST, Message, Stack, Stacks, UNKNOWN, keep};
@@ -22,10 +21,8 @@ use crate::decode::value::unsigned;
 use crate::metrics::map;
 use crate::metrics::tables::{self, Rows};
 use crate::scope::abi::Container;
-use crate::scope::map_id;
 use crate::scope::mapped::Mapped;
 use crate::tracer::load::Table;
-use crate::tracer::stack::StackPlan;
 
 const OFTEN: Duration = Duration::from_secs(1);
 /// Addresses in one question to the child.
@@ -34,8 +31,6 @@ const CHUNK: usize = 512;
 const KERNEL_MAX: usize = 1 << 16;
 /// How long the stacks of a container are kept that is gone without a word.
 const FORGET: Duration = Duration::from_secs(60);
-/// A program on another processor is done with a stack that it has just put down.
-const PASS: Duration = Duration::from_millis(5);
 
 pub struct Watcher {
     places: Arc<Mapped<Container>>,
@@ -47,87 +42,6 @@ pub struct Watcher {
     /// Where what is known is left, and which boot it is of.
     file: PathBuf,
     boot: String,
-}
-
-#[derive(Clone)]
-struct Source {
-    table: Table,
-    /// The kernel's number of the table's map, which may be handed on from object to object.
-    id: u32,
-    /// Its stacks may be of rows that are gone.
-    stale: bool,
-}
-
-impl Source {
-    fn new(table: Table) -> Self {
-        use std::os::fd::AsFd;
-        let id = map_id(table.map.as_fd()).unwrap_or_default();
-        Self { table, id, stale: true }
-    }
-
-    fn plan(&self) -> &StackPlan {
-        self.table.plan.stacks.as_ref().expect("only tables with stacks are watched")
-    }
-
-    fn addresses(&self, id: i32) -> Option<Vec<u64>> {
-        let bytes = self.table.stacks.as_ref()?.lookup(&id.to_ne_bytes(), MapFlags::ANY).ok()??;
-        let all = bytes.chunks_exact(8).map(unsigned).take_while(|a| *a != 0);
-        // But for the innermost, what is noted is where a call returns to: that may be the next function.
-        Some(all.enumerate().map(|(i, a)| a - u64::from(i > 0)).collect())
-    }
-
-    fn program(&self, key: &[u8]) -> Option<Program> {
-        let user = self.plan().user?;
-        let pid = unsigned(&key[user.pid_at..user.pid_at + 4]) as u32;
-        Some((pid, unsigned(&key[user.image_at..user.image_at + 8])))
-    }
-
-    fn user(&self, key: &[u8]) -> Found {
-        self.plan().user.map_or(Found::None, |u| self.found(id_at(key, u.stack_at)))
-    }
-
-    fn kernel(&self, key: &[u8]) -> Found {
-        self.plan().kernel_at.map_or(Found::None, |at| self.found(id_at(key, at)))
-    }
-
-    fn found(&self, id: i32) -> Found {
-        match id {
-            0.. => self.addresses(id).map_or(Found::Missing, Found::Addresses),
-            id if id == -libc::EFAULT => Found::None,
-            _ => Found::Lost,
-        }
-    }
-
-    fn is_full(&self, keys: usize, stacks: usize) -> bool {
-        let places = self.table.stacks.as_ref().map_or(0, |m| m.max_entries() as usize);
-        // A stack's place is its hash: the more there are, the more find theirs taken.
-        keys > self.table.map.max_entries() as usize / 2 || stacks > places / 16
-    }
-}
-
-/// What a stack's id leads to.
-enum Found {
-    /// There was no such stack.
-    None,
-    /// The map had no room.
-    Lost,
-    /// Not there yet, or not any more.
-    Missing,
-    Addresses(Vec<u64>),
-}
-
-impl Found {
-    fn named(self, lost: &Stack, name: impl FnOnce(Vec<u64>) -> Stack) -> Option<Stack> {
-        match self {
-            Self::None => None,
-            Self::Addresses(addresses) => Some(name(addresses)),
-            Self::Lost | Self::Missing => Some(lost.clone()),
-        }
-    }
-}
-
-fn id_at(key: &[u8], at: usize) -> i32 {
-    unsigned(&key[at..at + 4]) as i32
 }
 
 impl Watcher {
@@ -208,7 +122,6 @@ impl Watcher {
     /// Gives names to what is new in a table, and makes room in it.
     fn look_at(&mut self, source: &Source) {
         let keys = map::keys(&source.table.map);
-        let ids: HashSet<i32> = keys.iter().flat_map(|key| stack_ids(source, key)).collect();
         let mut by_root: HashMap<u64, Vec<&[u8]>> = HashMap::new();
         for key in &keys {
             if let Some(root) = self.root_of(source, key) {
@@ -219,14 +132,14 @@ impl Watcher {
             self.learn(source, root, &keys);
             keys.into_iter().for_each(|key| drop(self.stacks(source, root, key)));
         }
-        let full = source.is_full(keys.len(), ids.len());
+        let full = source.is_full(&keys);
         if full {
             for key in &keys {
                 self.take(source, key);
             }
         }
         if full || source.stale {
-            prune(source);
+            source.prune();
         }
     }
 
@@ -371,26 +284,4 @@ impl Watcher {
             self.kernel.extend(addresses.iter().copied().zip(names.iter().map(|n| n.as_str().into())));
         }
     }
-}
-
-fn stack_ids(source: &Source, key: &[u8]) -> impl Iterator<Item = i32> {
-    let plan = source.plan();
-    let places = [plan.user.map(|u| u.stack_at), plan.kernel_at];
-    let ids: Vec<i32> = places.into_iter().flatten().map(|at| id_at(key, at)).collect();
-    ids.into_iter().filter(|id| *id >= 0)
-}
-
-/// Removes stacks that no row has any more. A program may have found one at just that moment: its row then has none
-/// until it finds the same again.
-fn prune(source: &Source) {
-    let Some(stacks) = &source.table.stacks else { return };
-    let all: HashSet<i32> = stack_keys(stacks);
-    std::thread::sleep(PASS);
-    let keys = map::keys(&source.table.map);
-    let used: HashSet<i32> = keys.iter().flat_map(|key| stack_ids(source, key)).collect();
-    all.difference(&used).for_each(|id| drop(stacks.delete(&id.to_ne_bytes())));
-}
-
-fn stack_keys(stacks: &MapHandle) -> HashSet<i32> {
-    map::keys(stacks).iter().map(|key| id_at(key, 0)).collect()
 }

@@ -5,9 +5,9 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
+use hyper::body::Bytes;
 use thiserror::Error;
 
 use super::keep::fnv1a;
@@ -30,7 +30,7 @@ pub enum FileError {
 pub struct ObjectFile {
     /// For messages: a path, or `built-in NAME`.
     pub origin: String,
-    pub bytes: Arc<[u8]>,
+    pub bytes: Bytes,
     /// Came with the binary, and was checked when that was built.
     pub builtin: bool,
     /// Was loaded over the API: may stand in the place of another of its name.
@@ -50,7 +50,7 @@ impl ObjectFile {
         Self::of(SCOPE, all.remove(SCOPE).expect("built by build.rs"))
     }
 
-    fn of(name: &str, bytes: Arc<[u8]>) -> Self {
+    fn of(name: &str, bytes: Bytes) -> Self {
         Self { origin: format!("built-in {name}"), bytes, builtin: true, replaces: false }
     }
 
@@ -90,7 +90,7 @@ const SCOPE: &str = "scope";
 
 /// What came with the binary. Debug builds take objects of the folder `REMORA_OBJECTS` in its stead, so that a
 /// tracer under development needs no build of the daemon.
-fn builtin() -> BTreeMap<String, Arc<[u8]>> {
+fn builtin() -> BTreeMap<String, Bytes> {
     if let Some(dir) = std::env::var_os("REMORA_OBJECTS").filter(|_| cfg!(debug_assertions)) {
         let files = fs::read_dir(dir).into_iter().flatten().flatten();
         let object = |e: fs::DirEntry| {
@@ -99,7 +99,7 @@ fn builtin() -> BTreeMap<String, Arc<[u8]>> {
         };
         return files.filter_map(object).collect();
     }
-    EMBEDDED.iter().map(|(name, bytes)| ((*name).to_owned(), Arc::from(*bytes))).collect()
+    EMBEDDED.iter().map(|(name, bytes)| ((*name).to_owned(), Bytes::from_static(bytes))).collect()
 }
 
 /// Only root may own or write the file and the folder it is in.

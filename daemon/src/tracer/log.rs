@@ -31,7 +31,8 @@ pub fn with_log<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 /// What libbpf adds to each failure says nothing of its cause.
 fn tells(line: &str) -> bool {
-    const NOISE: [&str; 5] = [
+    const NOISE: [&str; 6] = [
+        "try raising 'ulimit -l'",
         "failed to load object",
         "failed to prepare load attributes",
         "PROG LOAD LOG --",

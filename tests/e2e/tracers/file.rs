@@ -43,26 +43,67 @@ fn lines(events: &Events) -> Vec<String> {
     events.0.iter().map(line).collect()
 }
 
+/// Where io_uring is switched off, programs are refused it, and there is nothing to tell.
+fn assert_switched_off(said: &str) {
+    let setting = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
+    match said.trim().strip_prefix("no io_uring: ") {
+        Some("1") => assert_ne!(setting.trim(), "0", "refused, and not switched off"),
+        Some("38") => assert_eq!(setting, "", "not built in, and there is a setting"),
+        _ => panic!("{said}"),
+    }
+}
+
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// What was done so often that failed, or did not.
+fn count(said: &[&str], kind: &str, failed: bool) -> f64 {
+    let errors = ["EPERM", "ENOENT", "EBADF", "EFAULT", "EEXIST", "ENOSYS", "EOPNOTSUPP"];
+    let mine = said.iter().filter(|l| l.starts_with(&format!("{kind} ")));
+    mine.filter(|l| errors.iter().any(|e| l.ends_with(e)) == failed).count() as f64
+}
+
 #[test]
-fn changes_are_those_that_were_made() {
-    let trio = Trio::run("file", "[ -d /tmp/files ] || mkdir /tmp/files; act files /tmp/files");
-    let said: Vec<&str> = trio.printed[0].lines().collect();
-    let by_calls = |e: &Value| text(e, "open.created").is_empty();
-    let events = acts(&trio.events()).only(by_calls);
-    assert_eq!(lines(&events), said);
-    // In 64 and in 32 bits.
-    let told = |kind: &str, failed: bool| {
-        let known = ["EPERM", "ENOENT", "EBADF", "EFAULT", "EEXIST", "ENOSYS", "EOPNOTSUPP"];
-        let mine = said.iter().filter(|l| l.starts_with(&format!("{kind} ")));
-        mine.filter(|l| known.iter().any(|k| l.ends_with(k)) == failed).count() as f64
-    };
+fn what_is_done_is_told() {
+    let act = "act files /tmp/files; echo then; act files /tmp/files ring";
+    let script = format!("[ -d /tmp/files ] || mkdir /tmp/files; {act}");
+    let trio = Trio::with("file", &script, |config| {
+        let path = config["linux"]["cgroupsPath"].as_str().expect("a path");
+        config["linux"]["cgroupsPath"] = format!("{path}-file-{}", std::process::id()).into();
+    });
+    let (calls, ring) = trio.printed[0].split_once("then\n").expect("both");
+    let (told, by_ring): (Vec<_>, Vec<_>) = acts(&trio.events()).0.into_iter().partition(|e| !is_by_ring(e));
+    // The files that it works with are opened by calls.
+    let told = Events(told).only(|e| e["event"]["name"] != "open");
+    let mut said: Vec<&str> = calls.lines().collect();
+    assert_eq!(lines(&told), said);
+    if ring.starts_with("no io_uring") {
+        assert_switched_off(ring);
+        assert!(by_ring.is_empty(), "{by_ring:?}");
+    } else {
+        let tracer = trio.bed.tracer("file");
+        let chosen = tracer["chosen"].to_string();
+        assert!(chosen.contains("done") && chosen.contains("asked"), "{tracer}");
+        said.extend(ring.lines());
+        assert_eq!(lines(&Events(by_ring.clone())), ring.lines().collect::<Vec<_>>());
+        // What it printed went to a file, too, by calls; before 5.17 completions do not say of what they are.
+        let written = trio.metric("remora_file_written_bytes_total") - trio.printed[0].len() as f64;
+        assert_eq!(written, if kernel() < (5, 17) { 0.0 } else { 12_345.0 });
+    }
+    assert_eq!(trio.metric("remora_file_io_uring_total"), by_ring.len() as f64);
     let kinds = ["unlink", "rename", "link", "symlink", "chmod", "chown", "mkdir", "mknod", "truncate"];
     for kind in kinds {
-        assert_eq!(trio.metric(&format!("remora_file_{kind}s_total")), told(kind, false), "{kind}");
+        assert_eq!(trio.metric(&format!("remora_file_{kind}s_total")), count(&said, kind, false), "{kind}");
     }
-    let failures: f64 = kinds.iter().map(|kind| told(kind, true)).sum();
+    let failures: f64 = kinds.iter().map(|kind| count(&said, kind, true)).sum();
     assert_eq!(trio.metric("remora_file_change_failures_total"), failures);
-    assert_eq!(trio.metric("remora_file_io_uring_total"), 0.0);
+}
+
+fn is_by_ring(event: &Value) -> bool {
+    text(event, &format!("{}.io_uring", text(event, "event.name"))) == "true"
 }
 
 const SCRIPT: &str = "mkdir -m 750 d; echo x >d/f; ln d/f d/g; ln -s nowhere d/l; ln d/none d/h 2>/dev/null; chmod 600 d/f; \
@@ -107,48 +148,8 @@ fn changes_are_those_of_strace() {
     compare(by_pid(expected), by_pid(seen));
 }
 
-/// Where io_uring is switched off, programs are refused it, and there is nothing to tell.
-fn assert_switched_off(said: &str) {
-    let setting = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
-    match said.trim().strip_prefix("no io_uring: ") {
-        Some("1") => assert_ne!(setting.trim(), "0", "refused, and not switched off"),
-        Some("38") => assert_eq!(setting, "", "not built in, and there is a setting"),
-        _ => panic!("{said}"),
-    }
-}
-
-#[test]
-fn what_is_asked_of_io_uring_is_told() {
-    let trio = Trio::run("file", "[ -d /tmp/files ] || mkdir /tmp/files; act files /tmp/files ring");
-    let events = acts(&trio.events()).only(|e| text(e, "file.path") != "/tmp/files");
-    if trio.printed[0].starts_with("no io_uring") {
-        return assert_switched_off(&trio.printed[0]);
-    }
-    let tracer = trio.bed.tracer("file");
-    let chosen = tracer["chosen"].to_string();
-    assert!(chosen.contains("done") && chosen.contains("asked"), "{tracer}");
-    assert_eq!(lines(&events), trio.printed[0].lines().collect::<Vec<_>>());
-    let by_ring = |e: &Value| text(e, &format!("{}.io_uring", text(e, "event.name"))) == "true";
-    assert!(events.0.iter().all(by_ring), "{events:?}");
-    assert_eq!(trio.metric("remora_file_io_uring_total"), events.len() as f64);
-    // What it printed went to a file, too, by system calls.
-    let by_ring = trio.metric("remora_file_written_bytes_total") - trio.printed[0].len() as f64;
-    // Before 5.17 completions do not say which request they are of.
-    assert_eq!(by_ring, if kernel() < (5, 17) { 0.0 } else { 12_345.0 });
-}
-
-fn kernel() -> (u32, u32) {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
 fn volume(at: &str) -> Value {
     json!({ "destination": at, "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"] })
-}
-
-fn with_volumes(config: &mut Value, volumes: impl Iterator<Item = Value>) {
-    config["mounts"].as_array_mut().expect("mounts").extend(volumes);
 }
 
 /// Bytes written, by mount point.
@@ -160,47 +161,43 @@ fn written(bed: &Bed) -> Vec<(String, f64)> {
     all
 }
 
+/// A bed in which a container with these volumes has run to its end.
+fn ran(name: &str, script: &str, volumes: impl Iterator<Item = Value>) -> Bed {
+    let mut bed = Bed::tracing("file");
+    bed.start();
+    let bundle = Bundle::with(&bed, name, &["/bin/sh", "-c", script], |config| {
+        config["annotations"]["io.remora.trace"] = "file".into();
+        config["mounts"].as_array_mut().expect("mounts").extend(volumes);
+    });
+    bundle.run();
+    drop(bundle);
+    let ended = bed.ended(name);
+    let counts = &ended["ledger"]["tracers"]["file"];
+    assert_eq!(counts["counted"], counts["delivered"], "{ended}");
+    bed
+}
+
 #[test]
 fn bytes_written_by_volume() {
     let shared = tempfile::tempdir().expect("a folder");
-    let source = shared.path().display().to_string();
-    let script = "mkdir -p /data/deep/er /volume; head -c 1000 /dev/zero >/data/deep/er/f; head -c 300 /dev/zero >/volume/f; \
+    let bind = json!({ "destination": "/volume", "type": "bind", "source": shared.path(), "options": ["bind", "rw"] });
+    let script = "mkdir -p /data/deep/er; head -c 1000 /dev/zero >/data/deep/er/f; head -c 300 /dev/zero >/volume/f; \
         cat /volume/f >>/data/g; head -c 50 /dev/zero >/root/f; cat /volume/f >/dev/null";
-    let trio = Trio::with("file", script, |config| {
-        let bind =
-            json!({ "destination": "/volume", "type": "bind", "source": source, "options": ["bind", "rw"] });
-        with_volumes(config, [volume("/data"), bind].into_iter());
-    });
-    let size = fs::metadata(shared.path().join("f")).expect("the file").len();
-    assert_eq!(size, 300);
-    assert_eq!(written(&trio.bed), [("/data".into(), 1300.0), ("/volume".into(), 300.0)]);
-    assert_eq!(trio.metric("remora_file_written_bytes_total"), 1650.0);
-    let mounted = |path: &str| {
-        let opens = trio.events().named("open").only(|e| text(e, "file.path") == path);
-        assert!(!opens.is_empty(), "{path}");
-        opens.texts("open.mounted")
-    };
+    let bed = ran("file-volumes", script, [volume("/data"), bind].into_iter());
+    assert_eq!(fs::metadata(shared.path().join("f")).expect("the file").len(), 300);
+    assert_eq!(written(&bed), [("/data".into(), 1300.0), ("/volume".into(), 300.0)]);
+    assert_eq!(bed.metric("remora_file_written_bytes_total"), Some(1650.0));
+    let opens = bed.events_of("file-volumes").named("open");
+    let mounted = |path: &str| opens.only(|e| text(e, "file.path") == path).texts("open.mounted");
     assert_eq!(mounted("/data/deep/er/f"), ["true"]);
-    assert!(mounted("/volume/f").iter().all(|m| m == "true"));
+    assert_eq!(mounted("/volume/f"), ["true"; 3]);
     assert_eq!(mounted("/root/f"), [""]);
 }
 
 #[test]
 fn volumes_past_a_bound_are_one() {
-    let mut bed = Bed::tracing("file");
-    bed.start();
     let script = "for i in $(seq 10 29); do head -c $i /dev/zero >/v$i/f; echo >/v$i/g; done";
-    let bundle = Bundle::with(&bed, "many", &["/bin/sh", "-c", script], |config| {
-        config["annotations"]["io.remora.trace"] = "file".into();
-        with_volumes(config, (10..30).map(|i| volume(&format!("/v{i}"))));
-    });
-    bundle.run();
-    drop(bundle);
-    let ended = bed.ended("many");
-    assert_eq!(
-        ended["ledger"]["tracers"]["file"]["counted"],
-        ended["ledger"]["tracers"]["file"]["delivered"]
-    );
+    let bed = ran("file-many", script, (10..30).map(|i| volume(&format!("/v{i}"))));
     let mut expected: Vec<_> = (10..26).map(|i| (format!("/v{i}"), f64::from(i) + 1.0)).collect();
     expected.push(("~other".into(), f64::from((26..30).sum::<i32>()) + 4.0));
     assert_eq!(written(&bed), expected);
@@ -247,14 +244,14 @@ fn only_files_below_a_prefix() {
         "/tmp/ab/three /tmp/a/b/three",
         "/tmp/a/one",
     ];
-    assert_eq!(told_with(&bed, "below", &[("prefix", "/tmp/a")], PREFIX_SCRIPT), below);
-    assert_eq!(told_with(&bed, "slash", &[("prefix", "/tmp/a/")], PREFIX_SCRIPT), below);
+    assert_eq!(told_with(&bed, "file-below", &[("prefix", "/tmp/a")], PREFIX_SCRIPT), below);
+    assert_eq!(told_with(&bed, "file-slash", &[("prefix", "/tmp/a/")], PREFIX_SCRIPT), below);
     let deeper: Vec<_> = below.into_iter().filter(|p| p.contains("/tmp/a/b")).collect();
-    assert_eq!(told_with(&bed, "deeper", &[("prefix", "/tmp/a/b")], PREFIX_SCRIPT), deeper);
-    let file = told_with(&bed, "file", &[("prefix", "/tmp/a/b/two")], PREFIX_SCRIPT);
+    assert_eq!(told_with(&bed, "file-deeper", &[("prefix", "/tmp/a/b")], PREFIX_SCRIPT), deeper);
+    let file = told_with(&bed, "file-file", &[("prefix", "/tmp/a/b/two")], PREFIX_SCRIPT);
     assert_eq!(file, ["/tmp/a/b/two", "/tmp/a/b/../../ab/none", "/tmp/a/b/two"]);
-    let all = told_with(&bed, "all", &[("prefix", "/")], PREFIX_SCRIPT);
-    assert_eq!(told_with(&bed, "none", &[], PREFIX_SCRIPT), all);
+    let all = told_with(&bed, "file-all", &[("prefix", "/")], PREFIX_SCRIPT);
+    assert_eq!(told_with(&bed, "file-none", &[], PREFIX_SCRIPT), all);
     assert!(all.len() > below.len() && all.contains(&"/tmp/ab/three".to_owned()), "{all:?}");
     // What is not told is counted.
     let opens = |name: &str| {
@@ -263,7 +260,7 @@ fn only_files_below_a_prefix() {
             .find(|s| s.label("container") == Some(name))
             .map(|s| s.value)
     };
-    assert!(opens("none").is_some() && opens("below") == opens("none"));
+    assert!(opens("file-none").is_some() && opens("file-below") == opens("file-none"));
 }
 
 #[test]
@@ -271,10 +268,10 @@ fn only_failures_and_one_in_so_many() {
     let mut bed = Bed::tracing("file");
     bed.start();
     let script = "cd /tmp; mkdir d; for i in 0 1 2 3 4 5 6 7 8 9; do echo >d/$i; done; cat d/x 2>/dev/null; mkdir d 2>/dev/null; true";
-    let failed = told_with(&bed, "failures", &[("failures_only", "1")], script);
+    let failed = told_with(&bed, "file-failures", &[("failures_only", "1")], script);
     assert_eq!(failed, ["/tmp/d/x", "/tmp/d"]);
-    let sampled = told_with(&bed, "sampled", &[("every", "4"), ("prefix", "/tmp")], script);
+    let sampled = told_with(&bed, "file-sampled", &[("every", "4"), ("prefix", "/tmp")], script);
     assert_eq!(sampled, ["/tmp/d", "/tmp/d/0", "/tmp/d/4", "/tmp/d/8", "/tmp/d"]);
-    let all = told_with(&bed, "all", &[], script);
+    let all = told_with(&bed, "file-all", &[], script);
     assert_eq!(all.len(), 13);
 }

@@ -21,10 +21,10 @@ struct Eater {
 }
 
 impl Eater {
-    /// In a cgroup of this path below one of the bed's own.
+    /// In a cgroup of this path, behind the bed's name: suites may run side by side.
     fn start(bed: &Bed, path: &str, trace: &str) -> Self {
         let id = path.rsplit('/').next().expect("a name");
-        let path = format!("{}/{path}", top(bed));
+        let path = format!("remora-test/{}-{path}", bed.path("").file_name().expect("a name").display());
         let wait = |file: &str| format!("while [ ! -e /tmp/{file} ]; do sleep 0.05; done");
         let script = format!("{}; ({EATER}); echo $? >/tmp/status; {}", wait("go"), wait("end"));
         let bundle = Bundle::with(bed, id, &["/bin/sh", "-c", &script], |config| {
@@ -51,14 +51,9 @@ impl Eater {
         fs::write(self.bundle.rootfs().join("tmp/end"), "").expect("failed to write");
         self.child.wait().expect("failed to wait");
         drop(self.bundle);
-        // Those the runtime made are gone with the container, those around it are not.
-        self.memory.ancestors().take_while(|d| !d.ends_with("remora-test")).for_each(|d| drop(fs::remove_dir(d)));
+        // The runtime removes what it made for the container alone.
+        let _ = fs::remove_dir(&self.memory);
     }
-}
-
-/// Suites may run side by side: what a cgroup path begins with.
-fn top(bed: &Bed) -> String {
-    format!("remora-test/{}", bed.path("").file_name().expect("a name").display())
 }
 
 /// The memory cgroup of a container: its own, or, where its runtime knows of none, one that is made for it.
@@ -99,8 +94,13 @@ fn hierarchy(bed: &Bed) -> PathBuf {
     dir
 }
 
-/// The mount of the test's own goes with it.
-fn unmount(bed: &Bed) {
+/// The mount of the test's own goes with it, and a pod's cgroup, in each hierarchy.
+fn clean(bed: &Bed) {
+    let pod = format!("remora-test/{}-pod", bed.path("").file_name().expect("a name").display());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("no mountinfo");
+    for mount in mounts.lines().filter(|l| l.contains(" - cgroup")) {
+        let _ = fs::remove_dir(Path::new(mount.split(' ').nth(4).expect("a mount point")).join(&pod));
+    }
     let _ = Command::new("umount").arg(bed.path("memory")).stderr(Stdio::null()).status();
 }
 
@@ -153,7 +153,7 @@ fn kills_of_this_container_alone() {
     other.end();
     this.end();
     bed.ended("oom-this");
-    unmount(&bed);
+    clean(&bed);
     let all = bed.events();
     assert_eq!(all.len(), 1, "{all:?}");
     let event = all.of_container("oom-this");
@@ -186,7 +186,7 @@ fn kills_for_a_limit_around_the_container() {
     assert_eq!(eater.eat(), "137");
     eater.end();
     bed.ended("oom-inner");
-    unmount(&bed);
+    clean(&bed);
     let events = bed.events_of("oom-inner").named("oom_kill");
     assert_eq!(events.len(), 1, "{events:?}");
     let event = events.first();

@@ -1,6 +1,8 @@
 //! Stacks on the processor: functions of known names, processor time as the kernel counts it, and programs that are
 //! not what a reader expects.
 
+mod xml;
+
 use std::{fs, path::PathBuf, process::Child};
 
 use remora_tests::{Bed, Bundle, Trio, output, run, runc::put_program, wait_for};
@@ -191,7 +193,7 @@ fn a_flame_graph_shows_the_functions() {
     let file = bed.path("flame.svg");
     run(bed.remora(&["flame", "profile-flame", "--seconds", "2", "-o"]).arg(&file));
     let svg = fs::read_to_string(&file).expect("no file");
-    assert_well_formed(&svg);
+    xml::assert_well_formed(&svg);
     assert!(svg.contains("spin_alpha") && svg.contains("samples"), "{svg}");
     let folded = run(&mut bed.remora(&["stacks", "profile-flame"]));
     let best = folded.lines().max_by_key(|l| l.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()));
@@ -344,6 +346,24 @@ fn sampling_goes_on_while_the_daemon_is_away() {
     bed.assert_empty();
 }
 
+/// Code that is found at another place each time: no two stacks are the same.
+#[test]
+fn what_the_kernel_has_no_room_for_is_kept() {
+    let bed = bed();
+    let spinning = Spinning::new(&bed, "profile-scattered", "scattered");
+    let rows = || {
+        let table = bed.json("/v1/containers/profile-scattered/tables/profile_stacks?limit=100000");
+        table["rows"].as_array().expect("rows").len() as f64
+    };
+    spinning.sampled(&bed, 400.0);
+    wait_for("the kernel's rows to be taken", || (rows() < 350.0).then_some(()));
+    let (all, profile) = (metric(&bed, "profile-scattered"), stacks(&bed, "profile-scattered"));
+    let total = profile["total"].as_f64().expect("a total");
+    assert!(total >= all * 0.9 && all >= 400.0, "{total} of {all}");
+    assert!(share(&profile, "user", "[unknown]") > 0.8, "{profile}");
+    spinning.stop();
+}
+
 #[test]
 fn a_container_may_have_fewer_stacks_noted() {
     let bed = bed();
@@ -369,43 +389,4 @@ fn only_this_container_is_looked_at() {
     assert!(total > 0.0 && total <= samples, "{total} of {samples}");
     let other = trio.bed.get("/v1/containers/other/stacks");
     assert!(other.contains("container other is not known"), "{other}");
-}
-
-/// Elements are closed in the order in which they were opened, attributes are quoted, and nothing stands in the text
-/// that would have to be escaped.
-fn assert_well_formed(xml: &str) {
-    let (mut open, mut rest) = (Vec::new(), xml);
-    let bad =
-        |why: &str, at: &str| -> ! { panic!("{why} at {:?}", at.chars().take(200).collect::<String>()) };
-    assert!(!xml.contains(|c: char| c < ' ' && !"\n\r\t".contains(c)), "a control character");
-    while let Some(at) = rest.find(['<', '&']) {
-        let here = &rest[at..];
-        let end_of = |mark: &str| here.find(mark).map_or_else(|| bad("no end", here), |i| i + mark.len());
-        let len = if here.starts_with('&') {
-            let len = end_of(";");
-            let name = &here[1..len - 1];
-            let known = ["amp", "lt", "gt", "quot", "apos"].contains(&name) || name.starts_with('#');
-            if !known { bad("no entity", here) } else { len }
-        } else if here.starts_with("<![CDATA[") {
-            end_of("]]>")
-        } else if here.starts_with("<?") || here.starts_with("<!") {
-            end_of(">")
-        } else {
-            let len = end_of(">");
-            let tag = &here[1..len - 1];
-            let name = |t: &str| t.split([' ', '/', '\n']).next().unwrap_or_default().to_owned();
-            if let Some(closed) = tag.strip_prefix('/') {
-                assert_eq!(open.pop().as_deref(), Some(closed.trim()), "at {:.100}", here);
-            } else if !tag.ends_with('/') {
-                open.push(name(tag));
-            }
-            if tag.matches('"').count() % 2 != 0 || tag.contains('<') {
-                bad("no attribute", here)
-            } else {
-                len
-            }
-        };
-        rest = &here[len..];
-    }
-    assert!(open.is_empty(), "not closed: {open:?}");
 }
