@@ -289,6 +289,12 @@ struct {
 	__type(key, struct mounted_key);
 	__type(value, struct mounted);
 } file_mounted SEC(".maps");
+struct {			/* one being put together: too long for the stack */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mounted);
+} file_finding SEC(".maps");
 
 /* Requests of io_uring under way, as long as their result is unknown: the beginning of a struct remora_scratch. */
 #define KEPT_SIZE 1904
@@ -527,9 +533,10 @@ static __always_inline bool is_mounted(struct call *call, struct file *file)
 
 static __always_inline remora_path *path_of(struct remora_scratch *b, bool second)
 {
-	struct rename_event *e = remora_event(b, struct rename_event); /* others have it where this has it */
+	__u32 at = second * (offsetof(struct rename_event, new_path) - offsetof(struct rename_event, old_path));
 
-	return second ? &e->new_path : &e->old_path;
+	remora_barrier(at);
+	return (void *)&remora_event(b, struct any_event)->path + (at & 15);
 }
 
 struct ends {			/* struct path, to be read at once */
@@ -567,10 +574,14 @@ static __always_inline bool tail_path(const struct path *path, struct call *call
 __noinline int is_below(__u32 container, bool second)
 {
 	struct file_params *p = bpf_map_lookup_elem(&remora_params, &container);
+	struct remora_tail t;
 	__u32 zero = 0;
 	struct remora_scratch *b = bpf_map_lookup_elem(&remora_scratch, &zero);
 
-	return !p || !b || remora_path_is_below(b, path_of(b, second), FIXED, p->prefix);
+	if (!p || !b)
+		return true;
+	t = *path_of(b, second);
+	return remora_path_is_below(b, &t, FIXED, p->prefix);
 }
 
 /* What was opened, or a path as given, from the directory it starts at; whether that is on another mount than the root. */
@@ -867,13 +878,6 @@ static __always_inline void changed(struct remora_container *c, struct file_metr
 }
 
 /* ---- Bytes ---- */
-/* Stands where a record does. */
-struct finding {
-	struct mounted mounted;
-	remora_path path;
-	__u32 _pad;
-};
-
 /* Writes down where a mount is mounted. */
 __noinline int find_volume(__u32 container, int id, __u64 parent, __u64 on, __u64 fs)
 {
@@ -881,24 +885,20 @@ __noinline int find_volume(__u32 container, int id, __u64 parent, __u64 on, __u6
 	const struct path *root = &((struct fs_struct *)fs)->root;
 	struct remora_container *c = remora_container_at(container);
 	struct mounted_key key = { .index = container, .id = id };
-	const __u32 fixed = sizeof(struct finding);
-	struct remora_scratch *b;
-	struct mounted *mounted;
-	struct finding *f;
+	__u32 zero = 0;
+	struct mounted *mounted = bpf_map_lookup_elem(&file_finding, &zero);
+	struct remora_scratch *b = c && mounted ? remora_begin_(c, FIXED, 0, 0) : NULL;
 
-	b = c ? remora_begin_(c, fixed, 0, 0) : NULL;
 	if (!b)
 		return 0;
-	f = remora_event(b, struct finding);
-	mounted = &f->mounted;
 	__builtin_memset(mounted, 0, sizeof(*mounted));
 	mounted->parent = parent;
 	mounted->on = on;
 	mounted->root = (__u64)BPF_CORE_READ(root, dentry);
 	mounted->volume.index = container;
-	remora_tail_walk(b, &f->path, fixed, vfs, (void *)on, BPF_CORE_READ(root, mnt), (void *)mounted->root);
+	walk((__u64)vfs, on, (__u64)root, false);
 	bpf_probe_read_kernel_str(mounted->volume.mountpoint, sizeof(mounted->volume.mountpoint),
-				  remora_path_forward(b, &f->path, fixed));
+				  remora_path_forward(b, path_of(b, false), FIXED));
 	bpf_map_update_elem(&file_mounted, &key, mounted, BPF_ANY);
 	remora_cancel(b);
 	return 0;

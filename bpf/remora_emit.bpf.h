@@ -191,7 +191,7 @@ static __always_inline void remora_tail_str(struct remora_scratch *b, struct rem
 		return;
 	if (n >= max)
 		t->truncated = 1;
-	if (!n) { /* an empty string of a user's, whose NUL kernels up to 6.12 do not count */
+	if (user && !n) { /* empty: kernels up to 6.12 do not count its NUL */
 		*(char *)to = 0;
 		n = 1;
 	}
@@ -349,18 +349,13 @@ static __always_inline bool remora_path_is_below(struct remora_scratch *b, const
 		return true;
 	if ((!walk->count || walk->at[0] != start) && remora_name_is_odd((const char *)b->data + fixed + start))
 		return true;
-	path = remora_path_forward(b, t, fixed);
-	if (prefix[0] != '/')
-		path++;
-	for (i = 0; i < REMORA_PREFIX_MAX - 1; i++) {
-		char c = prefix[i];
-
-		if (!c || (c == '/' && !prefix[i + 1]))
-			return !path[i] || path[i] == '/';
-		if (c != path[i])
-			return false;
-	}
-	return true;
+	path = remora_path_forward(b, t, fixed) + 1 - remora_is_zero(prefix[0] ^ '/');
+	for (i = 0; i < REMORA_PREFIX_MAX - 1; i++)
+		if (!prefix[i] || prefix[i] != path[i])
+			break;
+	if (i < REMORA_PREFIX_MAX - 1 && prefix[i] == '/' && !prefix[i + 1])
+		return !path[i];
+	return !prefix[i] && (!path[i] || path[i] == '/' || (i && path[i - 1] == '/'));
 }
 
 /* Counts and sends the record. */

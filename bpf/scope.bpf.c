@@ -102,6 +102,12 @@ int BPF_PROG(gone, struct cgroup *cgrp, const char *path)
 	return 0;
 }
 
+static __always_inline void enters(struct remora_container *c, __u32 pid)
+{
+	if (!bpf_map_update_elem(&remora_entering, &pid, &c->index, BPF_NOEXIST))
+		remora_add(&c->entering, 1);
+}
+
 /*
  * A process brought in from outside that has forked but not executed is a runtime on its way to `exec`. One
  * that moves within the container, or was brought in long after it executed, is not.
@@ -118,10 +124,24 @@ int BPF_PROG(enter, struct cgroup *to, const char *path, struct task_struct *tas
 	if (!c || c->init)
 		return 0;
 	mover = remora_find(remora_current_cgroup());
-	if (mover && mover->root == c->root)
+	if (!mover || mover->root != c->root)
+		enters(c, pid);
+	return 0;
+}
+
+/* Nor is one that was forked into the container from outside (CLONE_INTO_CGROUP), or by one that is on its way. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(brought_forth, struct task_struct *parent, struct task_struct *child)
+{
+	struct remora_container *c = remora_find(child->cgroups->dfl_cgrp->kn->id), *above;
+	__u32 pid = child->tgid, parent_pid = parent->tgid;
+
+	if (!c || c->init || child->pid != pid)
 		return 0;
-	if (!bpf_map_update_elem(&remora_entering, &pid, &c->index, BPF_NOEXIST))
-		remora_add(&c->entering, 1);
+	above = remora_find(parent->cgroups->dfl_cgrp->kn->id);
+	if (!above || above->root != c->root ||
+	    (c->entering && bpf_map_lookup_elem(&remora_entering, &parent_pid)))
+		enters(c, pid);
 	return 0;
 }
 

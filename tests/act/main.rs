@@ -1,5 +1,6 @@
 //! What containers do in tests where a shell cannot: one act a module, named by the first argument.
 
+mod dns;
 mod files;
 mod guard;
 mod maps;
@@ -8,6 +9,7 @@ mod spin;
 mod tcp;
 mod resets;
 mod ticks;
+mod udp;
 mod usage;
 
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some((act, args)) = args.split_first() else { return ExitCode::from(2) };
     match act.as_str() {
+        "dns" => dns::run(args),
         "files" => files::run(args),
         "guard" => guard::run(),
         "maps" => maps::run(args),
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         "tcp" => tcp::run(args),
         "resets" => resets::run(args),
         "ticks" => ticks::run(args),
+        "udp" => udp::run(args),
         "usage" => usage::run(args),
         _ => return ExitCode::from(2),
     }

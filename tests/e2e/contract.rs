@@ -295,38 +295,3 @@ fn parameters_that_do_not_fit_are_refused_by_name() {
     assert_eq!(bed.events().named("exec").len(), 1, "the other tracer works");
     bed.assert_empty();
 }
-
-#[test]
-fn every_builtin_tracer_reports_its_container_alone() {
-    let mut bed = Bed::preloading();
-    bed.start();
-    let all = bed.json("/v1/tracers");
-    let builtin =
-        all.as_array().expect("a list").iter().filter(|t| text(t, "origin").starts_with("built-in"));
-    let names: Vec<String> = builtin.map(|t| text(t, "name")).collect();
-    assert!(!names.is_empty());
-    // Something for every tracer to tell.
-    let script = "/bin/cat /etc/passwd >/dev/null; nc -w 1 127.0.0.1 4712 </dev/null 2>/dev/null; :> /tmp/new; rm /tmp/new";
-    let script = ["/bin/sh", "-c", script];
-    for name in &names {
-        assert!(bed.links().is_empty(), "nobody opted in, yet there is {:?}", bed.links());
-        let bystander = format!("none-of-{name}");
-        Bundle::new(&bed, &bystander, "", &script).run();
-        assert!(bed.events().of_container(&bystander).is_empty());
-        let others = names.iter().filter(|n| *n != name).cloned().collect::<Vec<_>>().join(",");
-        let (mine, other) = (format!("mine-{name}"), format!("other-{name}"));
-        Bundle::new(&bed, &mine, name, &script).run();
-        if !others.is_empty() {
-            Bundle::new(&bed, &other, &others, &script).run();
-            bed.ended(&other);
-        }
-        bed.ended(&mine);
-        let events = bed.events();
-        let (mine, other) = (events.of_container(&mine), events.of_container(&other));
-        assert!(!mine.is_empty(), "{name} told nothing");
-        assert!(mine.texts("event.tracer").iter().all(|t| t == name), "{mine:?}");
-        assert!(!other.texts("event.tracer").contains(name), "{other:?}");
-        assert!(events.of_container(&bystander).is_empty());
-        bed.assert_empty();
-    }
-}

@@ -102,7 +102,7 @@ fn a_container_found_running_is_late() {
     // The daemon comes after the container, and finds it in the runtime's own state.
     let cold = Bed::cold();
     let mut bundle = None;
-    let root = remora_tests::runc::state_root("found");
+    let root = remora_tests::runc::state_root(&cold, "found");
     let roots = format!("runtime_roots = [\"{}\"]", root.display());
     let mut bed = cold.with("scan", "at_start = true").with("scan", &roots);
     bed.write_config();

@@ -25,7 +25,7 @@ fn exec_into_a_running_container() {
 #[test]
 fn nested_cgroups_belong_to_their_container() {
     let bed = Bed::new();
-    let script = "mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; cd /sys/fs/cgroup/remora-test/nested 2>/dev/null || cd /sys/fs/cgroup; \
+    let script = "mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null; cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup) 2>/dev/null || cd /sys/fs/cgroup; \
         mkdir -p a/b/c && sh -c 'echo $$ > a/b/c/cgroup.procs && exec /bin/uname' && sh -c 'echo $$ > cgroup.procs; rmdir a/b/c a/b a'; /bin/true";
     let bundle = Bundle::new(&bed, "nested", "exec", &["/bin/sh", "-c", script]);
     bundle.run();

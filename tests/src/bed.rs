@@ -42,6 +42,11 @@ impl Bed {
         self
     }
 
+    /// A name that no other bed has.
+    pub fn name(&self) -> String {
+        self.dir.path().file_name().expect("a name").to_string_lossy().into_owned()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

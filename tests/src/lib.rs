@@ -2,6 +2,7 @@
 //! Each test has a bed of its own, so that tests run side by side and twice; what a bed made goes with it.
 
 pub mod bed;
+pub mod dns;
 pub mod events;
 pub mod fixtures;
 pub mod podman;

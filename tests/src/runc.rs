@@ -35,9 +35,9 @@ impl Bundle {
             tempfile::Builder::new().prefix("remora-bundle-").tempdir().expect("failed to make a folder");
         rootfs(&dir.path().join("rootfs"));
         let runtime = runtime();
-        let root = state_root(id);
+        let root = state_root(bed, id);
         let bundle = Self { id: id.to_owned(), dir, runtime, root };
-        let mut config = spec(&bundle, args);
+        let mut config = spec(bed, &bundle, args);
         let hook = |stage: &str| {
             let mut hook_args = vec!["remora-hook".to_owned()];
             hook_args.extend(bed.hook_args());
@@ -115,8 +115,8 @@ impl Drop for Bundle {
 }
 
 /// Where the runtime keeps the state of a container, and of no other.
-pub fn state_root(id: &str) -> PathBuf {
-    PathBuf::from(format!("/run/remora-test-{}-{}-{id}", runtime(), std::process::id()))
+pub fn state_root(bed: &Bed, id: &str) -> PathBuf {
+    PathBuf::from(format!("/run/{}-{id}", bed.name()))
 }
 
 /// `REMORA_RUNTIME_UNDER_TEST`, runc if not said.
@@ -128,7 +128,7 @@ pub fn runtime() -> &'static str {
 }
 
 /// The binary of `tests/act`: beside the binaries under test, where it was carried there, else as just built.
-fn act() -> PathBuf {
+pub fn act() -> PathBuf {
     let carried = build_dir().join("act");
     if carried.exists() {
         return carried;
@@ -169,7 +169,7 @@ fn rootfs(root: &Path) {
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").expect("failed to write");
 }
 
-fn spec(bundle: &Bundle, args: &[&str]) -> Value {
+fn spec(bed: &Bed, bundle: &Bundle, args: &[&str]) -> Value {
     let capabilities = [
         "CAP_CHOWN",
         "CAP_DAC_OVERRIDE",
@@ -198,7 +198,7 @@ fn spec(bundle: &Bundle, args: &[&str]) -> Value {
         ],
         "annotations": {},
         "linux": {
-            "cgroupsPath": format!("/remora-test/{}", bundle.id),
+            "cgroupsPath": format!("/remora-test/{}-{}", bed.name(), bundle.id),
             "namespaces": [{ "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }]
         }
     })

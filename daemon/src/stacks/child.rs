@@ -193,11 +193,11 @@ impl Names {
     }
 }
 
-/// Whom it does not tell where its functions are, the kernel tells that all are at 0.
+/// Whom it does not tell where its functions are, the kernel tells that all are at 0; a few may be even so.
 pub fn kernel_is_hidden() -> bool {
-    let mut address = [0; 16];
-    let read = File::open("/proc/kallsyms").and_then(|mut f| f.read_exact(&mut address));
-    read.is_err() || address.iter().all(|b| *b == b'0')
+    let Ok(file) = File::open("/proc/kallsyms") else { return true };
+    let mut lines = BufReader::new(file).split(b'\n').take(100).map_while(Result::ok);
+    !lines.any(|line| line.iter().take_while(|b| **b != b' ').any(|b| *b != b'0'))
 }
 
 fn name<'s>(symbol: Option<&'s Symbolized<'_>>) -> Option<&'s str> {

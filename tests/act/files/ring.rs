@@ -117,7 +117,7 @@ impl Ring {
                 0,
             )
         };
-        assert_eq!(entered, count.into(), "{}", Error::last_os_error());
+        assert_eq!(entered, i64::from(count), "{}", Error::last_os_error());
     }
 
     /// The next completion: user_data and result.

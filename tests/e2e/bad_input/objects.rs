@@ -199,6 +199,31 @@ fn a_daemon_among_damaged_objects() {
     bed.stop();
 }
 
+/// What comes over the API is looked into in the same way, and nothing of it stays.
+#[test]
+fn a_daemon_that_is_sent_wrong_and_damaged_objects() {
+    let bed = Bed::new();
+    let object = bed.path("sent.bpf.o");
+    let load = || output(bed.remora(&["tracer", "load"]).arg(&object));
+    let before = bed.get("/v1/tracers");
+    for (name, words) in WRONG {
+        // Without words: one that calls itself like a built-in tracer, whose place it may take.
+        let Some(words) = words else { continue };
+        fs::copy(fixture(&format!("bad_{name}")), &object).expect("failed to copy");
+        let answer = load();
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert!(!answer.status.success() && said.contains(words), "{name}: {words:?} is not in {said:?}");
+    }
+    assert_eq!(bed.get("/v1/tracers"), before, "something stayed");
+    let mut random = Random(0xfeed);
+    let whole = fs::read(fixture("numbers")).expect("no fixture");
+    for _ in 0..few(40) {
+        fs::write(&object, damaged(&whole, &mut random)).expect("failed to write");
+        load();
+    }
+    still_works(&bed, "exec");
+}
+
 #[test]
 fn objects_that_others_could_have_written() {
     let bed = Bed::cold();

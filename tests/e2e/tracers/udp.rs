@@ -9,7 +9,7 @@ use std::{
     sync::mpsc,
 };
 
-use remora_tests::{Bed, Trio, events::text, patience, wait_for};
+use remora_tests::{Bed, Trio, events::text, patience, runc, wait_for};
 use serde_json::Value;
 
 fn bed() -> Bed {
@@ -131,33 +131,11 @@ fn datagrams_are_those_of_the_peer() {
     }
 }
 
-/// What a process in a traced cgroup is told to do.
-const ACT: &str = "REMORA_TEST_UDP";
-
-/// Run by the tests below; a test only so that this program can be told to.
-#[test]
-fn acts_if_told() {
-    let Ok(told) = std::env::var(ACT) else { return };
-    let (what, file) = told.split_once(' ').expect("what, and a file");
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
-    match what {
-        "large" => large(&socket),
-        "many" => (0..FLOWS).for_each(|i| {
-            socket.send_to(b"12345", (format!("127.88.{}.{}", i >> 8, i & 255), 9)).expect("failed to send");
-        }),
-        _ => {}
-    }
-    fs::write(file, socket.local_addr().expect("an address").port().to_string()).expect("failed to write");
-    wait_for("the end", || (!fs::exists(file).expect("failed to look")).then_some(()));
-}
-
-/// An actor, and the port it has, once it has done what it was told.
-fn act(bed: &Bed, name: &str, what: &str, before: &[&str]) -> (Child, u16, PathBuf) {
+/// An actor of a socket's, and the port that has, once it has done what it was told.
+fn actor(bed: &Bed, name: &str, what: &str, before: &[&str]) -> (Child, u16, PathBuf) {
     let file = bed.path(name);
-    let me = std::env::current_exe().expect("our own path");
     let mut run = bed.remora(&["run", "--name", name, "--trace", "udp", "--"]);
-    run.args(before).arg(me).args(["--exact", "tracers::udp::acts_if_told"]);
-    run.env(ACT, format!("{what} {}", file.display())).stdout(Stdio::null());
+    run.args(before).arg(runc::act()).args(["udp", what]).arg(&file);
     let child = run.spawn().expect("failed to start");
     let port = wait_for("the actor", || fs::read_to_string(&file).ok()?.parse().ok());
     (child, port, file)
@@ -169,27 +147,11 @@ fn end(bed: &Bed, name: &str, mut child: Child, file: &Path) {
     bed.ended(name);
 }
 
-/// Datagrams to itself that have to be cut, in a network namespace of its own; the kernel must have counted them, too.
-fn large(socket: &UdpSocket) {
-    let mut buffer = vec![0; 65_536];
-    for size in [0, 1472, 1473, 8000, 60_000] {
-        socket.send_to(&buffer[..size], socket.local_addr().expect("an address")).expect("failed to send");
-        assert_eq!(socket.recv(&mut buffer).expect("failed to receive"), size);
-    }
-    let snmp = fs::read_to_string("/proc/net/snmp").expect("no counts");
-    let udp: Vec<&str> = snmp.lines().filter(|l| l.starts_with("Udp:")).collect();
-    let count = |name: &str| {
-        let at = udp[0].split(' ').position(|n| n == name).expect("no such count");
-        udp[1].split(' ').nth(at).and_then(|n| n.parse().ok())
-    };
-    assert_eq!((count("InDatagrams"), count("OutDatagrams")), (Some(5), Some(5)), "{udp:?}");
-}
-
 #[test]
 fn a_datagram_in_fragments_is_one() {
     let bed = bed();
     let cut = "ip link set lo mtu 1500 up && exec \"$@\"";
-    let (child, port, file) = act(&bed, "udp-large", "large", &["unshare", "-n", "sh", "-c", cut, "sh"]);
+    let (child, port, file) = actor(&bed, "udp-large", "large", &["unshare", "-n", "sh", "-c", cut, "sh"]);
     let bytes = 1472 + 1473 + 8000 + 60_000;
     assert_eq!(METRICS.map(|m| metric(&bed, m)), [5, 5, bytes, bytes]);
     // To itself: its own address and port are the peer's.
@@ -208,7 +170,7 @@ const FLOWS: u64 = 3000;
 #[test]
 fn flows_that_give_way_are_added_up() {
     let bed = bed();
-    let (child, _, file) = act(&bed, "udp-many", "many", &[]);
+    let (child, _, file) = actor(&bed, "udp-many", &format!("many={FLOWS}"), &[]);
     let rows = rows(&bed, "udp-many");
     let (others, apart): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(|r| number(r, "others") > 0);
     assert!(others.len() == 1 && (500..=1024).contains(&apart.len()), "{} and {}", others.len(), apart.len());
@@ -243,7 +205,7 @@ fn drops(port: u16) -> u64 {
 #[test]
 fn drops_are_those_of_the_kernel() {
     let bed = bed();
-    let (child, port, file) = act(&bed, "udp-mute", "mute", &[]);
+    let (child, port, file) = actor(&bed, "udp-mute", "mute", &[]);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
     let mut sent = 0; // bytes
     wait_for("drops", || {
@@ -280,6 +242,12 @@ fn errors_come_back() {
     }
 }
 
+/// Trios of other tests have containers of the same names.
+fn own_cgroup(config: &mut Value) {
+    let path = &mut config["linux"]["cgroupsPath"];
+    *path = format!("{}-udp-{}", path.as_str().expect("a path"), std::process::id()).into();
+}
+
 #[test]
 fn trio() {
     let server = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
@@ -296,7 +264,7 @@ fn trio() {
         }
         from
     });
-    let trio = Trio::run("udp", &format!("tftp -g -r file 127.0.0.1 {port}; true"));
+    let trio = Trio::with("udp", &format!("tftp -g -r file 127.0.0.1 {port}; true"), own_cgroup);
     let from = answers.join().expect("the peer");
     let rows = rows(&trio.bed, "this");
     assert_eq!(rows.len(), 1, "{rows:?}");

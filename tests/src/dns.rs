@@ -190,7 +190,7 @@ impl Server {
 
 /// Both protocols at one port.
 fn both(ip: IpAddr, port: u16) -> (UdpSocket, TcpListener) {
-    remora_tests::wait_for("a port", || {
+    crate::wait_for("a port", || {
         let tcp = TcpListener::bind((ip, port)).ok()?;
         let udp = UdpSocket::bind(tcp.local_addr().ok()?).ok()?;
         Some((udp, tcp))
