@@ -56,7 +56,9 @@ fn the_same_id_again_is_another_generation() {
 
 #[test]
 fn two_containers_with_different_tracers() {
-    let bed = Bed::new();
+    // They wait for each other, and opening files goes on meanwhile.
+    let mut bed = Bed::cold().with("limits", "history_bytes = \"64MiB\"");
+    bed.start();
     let script = [
         "/bin/sh",
         "-c",
