@@ -35,7 +35,7 @@ fn said(text: &str) -> Vec<String> {
 
 #[test]
 fn executable_memory_once_a_kind() {
-    let trio = Trio::run("memory", "act maps");
+    let trio = Trio::run("memory", "/bin/act maps");
     assert_eq!(lines(&trio.events()), said(&trio.printed[0]));
     assert!(trio.events().named("map_exec").0.iter().all(|e| e["process"]["comm"] == "act"));
     assert_eq!(trio.metric("remora_memory_writable_executable_total"), 3.0);
@@ -126,6 +126,13 @@ impl Grower {
         });
     }
 
+    /// Lets it grow, and waits until it is at the next pipe.
+    fn grow(&self) {
+        self.go("one");
+        wait_for("the shell to grow", || (self.truth()[0] > 8e6).then_some(()));
+        self.settle();
+    }
+
     fn go(&self, pipe: &str) {
         let mut pipe = fs::OpenOptions::new()
             .write(true)
@@ -183,8 +190,7 @@ fn faults_and_resident_memory_are_those_of_proc() {
     let (before, truth) = (grower.row(&bed).expect("a row"), grower.truth());
     assert_near(before, truth);
     let counted = gauge("minor_faults_total");
-    grower.go("one");
-    grower.settle();
+    grower.grow();
     let mut counter = 0.0;
     // Twice: what is shown may be a tenth of a second old.
     let grown = wait_for("the growth", || {
@@ -211,8 +217,7 @@ fn processes_that_were_there_before() {
     let mut bed = Bed::tracing("memory,exec");
     bed.start();
     let grower = Grower::new(&bed, "memory-late", "exec");
-    grower.go("one");
-    grower.settle();
+    grower.grow();
     run(&mut bed.remora(&["tracer", "on", "memory", "memory-late"]));
     let row = wait_for("the process", || grower.row(&bed));
     assert_near(row, grower.truth());

@@ -71,9 +71,10 @@ fn stacks_are_kept_on_demand() {
         };
         ["offcpu-without", "offcpu-long", "offcpu-with"].iter().all(|name| slept(name)).then_some(())
     });
-    let row = wait_for("a stack of sleep", || {
-        rows("offcpu-with").into_iter().find(|r| r.to_string().contains("nanosleep"))
+    let row = wait_for("a row of sleep", || {
+        rows("offcpu-with").into_iter().find(|r| text(r, "offcpu_stacks.comm") == "sleep")
     });
+    assert!(row.to_string().contains("nanosleep"), "{row}");
     assert_eq!(text(&row, "offcpu_stacks.comm"), "sleep", "{row}");
     assert!(!row.to_string().contains("bpf_prog"), "{row}");
     assert_eq!(text(&row, "offcpu_stacks.reason"), "sleep", "{row}");
