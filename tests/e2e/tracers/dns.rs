@@ -7,7 +7,7 @@ use std::{
     io::{Read, Write},
     net::{TcpStream, UdpSocket},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -316,19 +316,13 @@ fn questions_without_an_answer() {
     assert_eq!(sum(&bed, "remora_dns_queries_total", &[("type", "AAAA")]), 2.0);
 }
 
-/// Trios of other tests have containers of the same names.
-fn own_cgroup(config: &mut Value) {
-    let path = &mut config["linux"]["cgroupsPath"];
-    *path = format!("{}-dns-{}", path.as_str().expect("a path"), std::process::id()).into();
-}
-
 #[test]
 fn trio() {
     // Port 53, and an address of our own on loopback.
     let id = std::process::id();
     let server = Server::new(&format!("127.77.{}.{}", id >> 8 & 0xff, id & 0xff), 53);
     let script = format!("nslookup -type=a one.test {}; true", server.address.ip());
-    let trio = Trio::with("dns", &script, own_cgroup);
+    let trio = Trio::run("dns", &script);
     assert!(trio.printed.iter().all(|p| p.contains("192.0.2.1")), "{:?}", trio.printed);
     let asked = server.asked().len();
     let answers = trio.events().named("answer");

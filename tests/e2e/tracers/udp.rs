@@ -242,12 +242,6 @@ fn errors_come_back() {
     }
 }
 
-/// Trios of other tests have containers of the same names.
-fn own_cgroup(config: &mut Value) {
-    let path = &mut config["linux"]["cgroupsPath"];
-    *path = format!("{}-udp-{}", path.as_str().expect("a path"), std::process::id()).into();
-}
-
 #[test]
 fn trio() {
     let server = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
@@ -264,7 +258,7 @@ fn trio() {
         }
         from
     });
-    let trio = Trio::with("udp", &format!("tftp -g -r file 127.0.0.1 {port}; true"), own_cgroup);
+    let trio = Trio::run("udp", &format!("tftp -g -r file 127.0.0.1 {port}; true"));
     let from = answers.join().expect("the peer");
     let rows = rows(&trio.bed, "this");
     assert_eq!(rows.len(), 1, "{rows:?}");
