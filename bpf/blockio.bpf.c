@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
  * Requests to block devices, when they are done. Whose is one?
- * - The cgroup's that its data is charged to, if the io controller of cgroup2 is on for the container: writeback by
- *   the kernel's threads is then the container's, too, on file systems that take part in it.
- * - Else that of the task which makes it, provided that the data is charged as the task's own is. That is right for
- *   reads, direct and synchronous writes. Writeback, and what a file system's journal writes, is then nobody's.
- * Of a request merged of several the first counts.
+ * - The task's that makes it: reads, direct and synchronous writes, flushes.
+ * - Of what the kernel's threads make, the cgroup's that the data is charged to: writeback, if the io controller of
+ *   cgroup2 is on for the container and the file system takes part in it.
+ * What a file system's journal writes, and writeback in other cases, is nobody's. Of a request merged of several the
+ * first counts.
  */
 #include "remora.bpf.h"
 
 #define REQ_OP_MASK 0xff
 #define SERIES 4096
-#define REQUESTS 16384
+#define REQUESTS 16384	/* on their way at a time */
 
 enum blockio_op {
 	read,
@@ -40,27 +40,27 @@ struct {
 	__type(value, struct blockio_metrics);
 } blockio_metrics SEC(".maps");
 
-/* Requests on their way, by address. These are used again and again. */
 struct owner {
 	__u64 root;		/* cgroup of the container */
-	__u64 start;		/* the request's, so that it is this one */
+	__u64 start;		/* the request's, so that it is this one: they are used again and again */
 	__u64 time;		/* for devices whose requests have no start */
 };
+/* Made: a request is not yet known, only the bio that it begins with. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, REQUESTS);
 	__type(key, __u64);
 	__type(value, struct owner);
-} blockio_owners SEC(".maps");
-
-/* Likewise flushes without data, by address of the bio: no task's program sees their requests. */
+} blockio_made SEC(".maps");
+/* Sent to the device. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, REQUESTS);
 	__type(key, __u64);
 	__type(value, struct owner);
-} blockio_flushes SEC(".maps");
+} blockio_sent SEC(".maps");
 
 REMORA_TRACER(blockio, "performance", "requests to block devices: how many, how large, how long they took");
 
@@ -74,12 +74,7 @@ struct blkcg {
 struct blkcg_gq {
 	struct blkcg *blkcg;
 };
-struct bvec_iter {
-	unsigned int bi_size;
-};
 struct bio {
-	unsigned int bi_opf;
-	struct bvec_iter bi_iter;
 	struct blkcg_gq *bi_blkg;
 };
 struct gendisk {
@@ -99,9 +94,6 @@ struct request {
 struct request___o {
 	struct gendisk *rq_disk;
 };
-struct css_set___subsys {
-	struct cgroup_subsys_state *subsys[1];
-};
 #pragma clang attribute pop
 
 enum req_op {
@@ -113,15 +105,15 @@ enum req_op {
 	REQ_OP_ZONE_APPEND = 7,	/* WRITE_SAME up to 5.17 */
 	REQ_OP_WRITE_ZEROES = 9,
 };
-enum req_flag_bits { __REQ_PREFLUSH };
-enum cgroup_subsys_id { io_cgrp_id };
 
 /*
- * a54895fa057c ("block: remove the request_queue argument from the tracepoints", v5.11 and v5.10.137) left these
- * with one argument. The typedefs are the kernel's own names, which exist only if the arguments are as many.
+ * Fewer arguments since e8a676d61c07 ("block: simplify and extend the block_bio_merge tracepoint class", v5.11) and
+ * a54895fa057c ("block: remove the request_queue to argument request based tracepoints", v5.11 and v5.10.137). The
+ * typedefs are the kernel's own names, which exist only if the arguments are as many.
  */
-typedef void (*btf_trace_block_rq_insert)(void *, struct request *);
-typedef void (*btf_trace_block_bio_queue)(void *, struct bio *);
+typedef void (*btf_trace_block_getrq)(void *, struct bio *);
+typedef void (*btf_trace_block_bio_frontmerge)(void *, struct bio *);
+typedef void (*btf_trace_block_rq_issue)(void *, struct request *);
 
 /* f3fa33acca9f ("block: remove the ->rq_disk field in struct request", v5.17) */
 static __always_inline __u32 dev_of(const struct request *rq)
@@ -153,25 +145,64 @@ static __always_inline enum blockio_op op_of(const struct request *rq)
 	return other;
 }
 
-/* ---- Owners ---- */
-static __always_inline struct blkcg *charged(const struct bio *bio)
+/* ---- Made ---- */
+static __always_inline void made(__u64 bio)
 {
-	if (!bpf_core_field_exists(bio->bi_blkg))
-		return NULL;
-	return bio->bi_blkg->blkcg;
+	struct remora_container *c = remora_container();
+	struct owner owner = {};
+
+	if (!c)
+		return;
+	owner.root = c->root;
+	owner.time = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&blockio_made, &bio, &owner, BPF_ANY))
+		remora_lost(c);
 }
 
+SEC("tp_btf/block_getrq")
+int BPF_PROG(requested)
+{
+	__u64 bio;
+
+	if (bpf_core_type_exists(btf_trace_block_getrq)) {
+		bio = ctx[0];
+		remora_barrier(bio);
+	} else {
+		bio = ctx[1];
+		remora_barrier(bio);
+	}
+	made(bio);
+	return 0;
+}
+
+/* The request begins with another one from now on. */
+SEC("tp_btf/block_bio_frontmerge")
+int BPF_PROG(merged)
+{
+	__u64 bio;
+
+	if (bpf_core_type_exists(btf_trace_block_bio_frontmerge)) {
+		bio = ctx[0];
+		remora_barrier(bio);
+	} else {
+		bio = ctx[2];
+		remora_barrier(bio);
+	}
+	made(bio);
+	return 0;
+}
+
+/* ---- Sent ---- */
 /* The container that a bio is charged to. In a hierarchy of version 1 the id would be another's. */
 static __always_inline struct remora_container *charged_container(const struct bio *bio)
 {
-	struct blkcg *blkcg = charged(bio);
 	struct remora_container *c;
 	struct cgroup *cgrp;
 	__u64 id;
 
-	if (!blkcg)
+	if (!bpf_core_field_exists(bio->bi_blkg))
 		return NULL;
-	cgrp = blkcg->css.cgroup;
+	cgrp = bio->bi_blkg->blkcg->css.cgroup;
 	id = cgrp->kn->id;
 	if (!id || cgrp->root->hierarchy_id)
 		return NULL;
@@ -179,58 +210,34 @@ static __always_inline struct remora_container *charged_container(const struct b
 	return c && !c->init ? c : NULL;
 }
 
-/* A task may find itself sending what others have queued. */
-static __always_inline bool is_charged_to_current(const struct bio *bio)
+/* Whoever sends it may be anybody: a task sends what others have queued, too. */
+static __always_inline void sent(const struct request *rq)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct css_set___subsys *set = (void *)BPF_CORE_READ(task, cgroups);
-	struct blkcg *blkcg = charged(bio);
-	void **at, *css = NULL;
-
-	if (!blkcg || !bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id))
-		return true;
-	at = (void *)set + bpf_core_field_offset(set->subsys);
-	at += bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id);
-	bpf_probe_read_kernel(&css, sizeof(css), at);
-	return css == (void *)blkcg + bpf_core_field_offset(struct blkcg, css);
-}
-
-/* Looked up while the bio is at hand: when it is done, all this would have to be fetched from memory. */
-static __always_inline void made(const struct request *rq)
-{
-	struct remora_container *c = charged_container(rq->bio);
+	__u64 key = (__u64)rq, bio = (__u64)rq->bio;
 	struct owner owner = {}, *known;
-	__u64 key = (__u64)rq;
+	struct remora_container *c;
 
-	if (!c) {
-		c = remora_container();
-		if (!c || !is_charged_to_current(rq->bio))
-			return;
-	}
 	owner.start = rq->start_time_ns;
-	known = bpf_map_lookup_elem(&blockio_owners, &key);
-	if (known && known->start && known->start == owner.start) /* inserted, and now issued */
-		return;
-	owner.root = c->root;
-	owner.time = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&blockio_owners, &key, &owner, BPF_ANY))
-		remora_lost(c);
-}
-
-SEC("tp_btf/block_rq_insert")
-int BPF_PROG(inserted)
-{
-	const struct request *rq;
-
-	if (bpf_core_type_exists(btf_trace_block_rq_insert)) {
-		rq = (const void *)ctx[0];
-		remora_barrier(rq);
+	known = bpf_map_lookup_elem(&blockio_made, &bio);
+	if (known) {
+		owner.root = known->root;
+		owner.time = known->time;
+		bpf_map_delete_elem(&blockio_made, &bio);
 	} else {
-		rq = (const void *)ctx[1];
-		remora_barrier(rq);
+		c = charged_container(rq->bio);
+		if (!c)
+			return;
+		known = bpf_map_lookup_elem(&blockio_sent, &key);
+		if (known && known->start && known->start == owner.start) /* sent once more */
+			return;
+		owner.root = c->root;
+		owner.time = bpf_ktime_get_ns();
 	}
-	made(rq);
-	return 0;
+	if (bpf_map_update_elem(&blockio_sent, &key, &owner, BPF_ANY)) {
+		c = remora_container_of(owner.root);
+		if (c)
+			remora_lost(c);
+	}
 }
 
 SEC("tp_btf/block_rq_issue")
@@ -238,48 +245,14 @@ int BPF_PROG(issued)
 {
 	const struct request *rq;
 
-	if (bpf_core_type_exists(btf_trace_block_rq_insert)) {
+	if (bpf_core_type_exists(btf_trace_block_rq_issue)) {
 		rq = (const void *)ctx[0];
 		remora_barrier(rq);
 	} else {
 		rq = (const void *)ctx[1];
 		remora_barrier(rq);
 	}
-	made(rq);
-	return 0;
-}
-
-static __always_inline bool is_preflush(__u32 flags)
-{
-	return flags >> bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH) & 1;
-}
-
-SEC("tp_btf/block_bio_queue")
-int BPF_PROG(queued)
-{
-	struct owner owner = {};
-	struct remora_container *c;
-	const struct bio *bio;
-	__u64 key;
-
-	if (bpf_core_type_exists(btf_trace_block_bio_queue)) {
-		bio = (const void *)ctx[0];
-		remora_barrier(bio);
-	} else {
-		bio = (const void *)ctx[1];
-		remora_barrier(bio);
-	}
-	if (!is_preflush(bio->bi_opf) || bio->bi_iter.bi_size)
-		return 0;
-	key = (__u64)bio;
-	c = remora_container();
-	if (!c) {
-		bpf_map_delete_elem(&blockio_flushes, &key);
-		return 0;
-	}
-	owner.root = c->root;
-	owner.time = bpf_ktime_get_ns();
-	bpf_map_update_elem(&blockio_flushes, &key, &owner, BPF_ANY);
+	sent(rq);
 	return 0;
 }
 
@@ -325,11 +298,11 @@ int BPF_PROG(completed, const struct request *rq, int error, unsigned int bytes)
 	struct blockio_key key = {};
 	struct owner *owner;
 
-	if (op == flush) {
+	if (op == flush) { /* it is not sent itself */
 		by = (__u64)rq->bio;
-		owner = bpf_map_lookup_elem(&blockio_flushes, &by);
+		owner = bpf_map_lookup_elem(&blockio_made, &by);
 	} else {
-		owner = bpf_map_lookup_elem(&blockio_owners, &by);
+		owner = bpf_map_lookup_elem(&blockio_sent, &by);
 		if (!owner || owner->start != start)
 			return 0;
 	}
@@ -337,9 +310,9 @@ int BPF_PROG(completed, const struct request *rq, int error, unsigned int bytes)
 	if (owner && !start)
 		start = owner->time;
 	if (op == flush)
-		bpf_map_delete_elem(&blockio_flushes, &by);
+		bpf_map_delete_elem(&blockio_made, &by);
 	else if (whole)
-		bpf_map_delete_elem(&blockio_owners, &by);
+		bpf_map_delete_elem(&blockio_sent, &by);
 	if (!c && op == flush)
 		c = charged_container(rq->bio);
 	if (!c || op == other)

@@ -152,7 +152,8 @@ struct unanswered_event {
 		REMORA_FEATURE;
 	__u32 attempts REMORA_HELP("how often it was asked");
 	remora_ktime asked REMORA_HELP("when it was first asked");
-	char name[256] REMORA_HELP(NAME_HELP) REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
+	char name[256] REMORA_HELP(NAME_HELP "; here at most 255 characters")
+		REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
 } REMORA_EVENT("unanswered", "a question got no answer in time; found out when metrics are read or its place is needed");
 
 /* ---- Metrics ---- */
@@ -656,7 +657,7 @@ static __always_inline void add_to_hash(struct work *w, __u32 byte)
 }
 
 enum step {
-	more,			/* or "." if the name is over at once */
+	more,
 	whole,
 	broken,
 };

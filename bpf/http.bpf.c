@@ -392,13 +392,18 @@ static __always_inline void count(struct remora_container *c, const struct conne
 		remora_lost(c);
 }
 
+/* With a NUL behind it, for it may end in one itself. */
 static __always_inline void add_text(struct remora_scratch *b, remora_text *t, const char *from, __u32 len, bool is_cut)
 {
-	void *to = remora_tail_at(b, sizeof(struct request_event));
+	char *to = remora_tail_at(b, sizeof(struct request_event));
 
 	t->truncated = is_cut;
-	if (len && !bpf_probe_read_kernel(to, bounded(len, TEXT_MAX), from))
-		remora_tail_add(b, t, len);
+	if (!len)
+		return;
+	len = bounded(len, TEXT_MAX);
+	bpf_probe_read_kernel(to, len, from);
+	to[len] = 0;
+	remora_tail_add(b, t, len + 1);
 }
 
 static __always_inline void report(struct remora_container *c, const struct segment *s, const struct tcp_sock *tp,

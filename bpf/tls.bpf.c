@@ -413,14 +413,18 @@ static __always_inline enum verdict read_message(const struct source *s)
 static __always_inline void add_server_name(const struct source *s)
 {
 	struct client_hello_event *e = s->event;
+	char *to = remora_tail_at(s->scratch, sizeof(*e));
 	__u32 len = e->_server_name.len;
 
 	if (len > NAME_MAX) {
 		len = NAME_MAX;
 		e->server_name.truncated = 1;
 	}
-	copy(s, e->_server_name.at, remora_tail_at(s->scratch, sizeof(*e)), len);
-	remora_tail_add(s->scratch, &e->server_name, len);
+	if (!len)
+		return;
+	copy(s, e->_server_name.at, to, len);
+	to[len & NAME_MAX] = 0; /* it may end in one itself */
+	remora_tail_add(s->scratch, &e->server_name, len + 1);
 }
 
 /* As it stands in the hello, where it begins with a length. */

@@ -81,15 +81,17 @@ impl Source {
         places.map(|at| at.map(|at| id_at(key, at))).into_iter().flatten().filter(|id| *id >= 0)
     }
 
-    /// Removes stacks that no row has any more. A program may have found one at just that moment: its row then has
-    /// none until it finds the same again.
-    pub fn prune(&self) {
+    /// Removes stacks that no row of the tracer's tables has any more. A program may have found one at just that
+    /// moment: its row then has none until it finds the same again.
+    pub fn prune(&self, all: &[Self]) {
         let Some(stacks) = &self.table.stacks else { return };
-        let all: HashSet<i32> = map::keys(stacks).iter().map(|key| id_at(key, 0)).collect();
+        let there: HashSet<i32> = map::keys(stacks).iter().map(|key| id_at(key, 0)).collect();
         std::thread::sleep(PASS);
-        let keys = map::keys(&self.table.map);
-        let used: HashSet<i32> = keys.iter().flat_map(|key| self.ids(key)).collect();
-        all.difference(&used).for_each(|id| drop(stacks.delete(&id.to_ne_bytes())));
+        let mut used = HashSet::new();
+        for table in all.iter().filter(|s| s.table.plan.tracer == self.table.plan.tracer) {
+            used.extend(map::keys(&table.table.map).iter().flat_map(|key| table.ids(key)));
+        }
+        there.difference(&used).for_each(|id| drop(stacks.delete(&id.to_ne_bytes())));
     }
 }
 

@@ -139,7 +139,7 @@ impl Watcher {
             }
         }
         if full || source.stale {
-            source.prune();
+            source.prune(&self.sources);
         }
     }
 

@@ -100,7 +100,7 @@ const WHAT: [(&str, u16); 15] = [
 ];
 
 /// Every kind of question, over both protocols, to a server at this address.
-fn answers_are_those_of_the_server(client: &str, ip: &str) {
+fn answers_are_those_of_the_server(ip: &str) {
     let server = Server::new(ip, 0);
     let bed = bed(&server, "queries = 0");
     let mut script = String::new();
@@ -114,8 +114,8 @@ fn answers_are_those_of_the_server(client: &str, ip: &str) {
         }
         script += &exchange("tcp", &server, &tcp.display().to_string());
     }
-    traced(&bed, client, &["bash", "-c", &script]);
-    let answers = bed.events_of(client).named("answer");
+    traced(&bed, &bed.name(), &["bash", "-c", &script]);
+    let answers = bed.events_of(&bed.name()).named("answer");
     let seen: Vec<Said> = answers.0.iter().map(said).collect();
     assert_eq!(seen, expected(server.said()));
     for (event, said) in answers.0.iter().zip(server.said()) {
@@ -165,12 +165,12 @@ fn answers_are_those_of_the_server(client: &str, ip: &str) {
 
 #[test]
 fn answers_over_ipv4() {
-    answers_are_those_of_the_server("dns-v4", "127.0.0.1");
+    answers_are_those_of_the_server("127.0.0.1");
 }
 
 #[test]
 fn answers_over_ipv6() {
-    answers_are_those_of_the_server("dns-v6", "::1");
+    answers_are_those_of_the_server("::1");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_container_may_be_the_server() {
     let mut bed = Bed::tracing("dns").with("tracers", &format!("params = {{ dns = {{ port = {port} }} }}"));
     bed.start();
     let file = bed.path("serving");
-    let mut command = bed.remora(&["run", "--name", "dns-server", "--trace", "dns", "--"]);
+    let mut command = bed.remora(&["run", "--name", &bed.name(), "--trace", "dns", "--"]);
     command.arg(runc::act()).args(["dns", "127.0.0.1", &port.to_string()]).arg(&file);
     let mut child = command.spawn().expect("failed to start");
     wait_for("the server", || file.exists().then_some(()));
@@ -201,9 +201,9 @@ fn the_container_may_be_the_server() {
     drop(stream);
     fs::remove_file(&file).expect("failed to remove");
     assert!(child.wait().expect("failed to wait").success());
-    bed.ended("dns-server");
+    bed.ended(&bed.name());
 
-    let events = bed.events_of("dns-server").named("answer");
+    let events = bed.events_of(&bed.name()).named("answer");
     let seen: Vec<_> = events.0.iter().map(said).map(|s| (s.id, s.what, s.size)).collect();
     assert_eq!(seen, answers);
     let mine = socket.local_addr().expect("an address").port().to_string();
@@ -247,10 +247,10 @@ fn a_server_behind_address_translation() {
         files[1].display(),
         files[2].display()
     );
-    let mut command = bed.remora(&["run", "--name", "dns-translated", "--trace", "dns", "--"]);
+    let mut command = bed.remora(&["run", "--name", &bed.name(), "--trace", "dns", "--"]);
     let mut child = command.args(["unshare", "-n", "bash", "-c", &script]).spawn().expect("failed to start");
     wait_for("the rules", || files[0].exists().then_some(()));
-    let pid = text(&bed.container("dns-translated").expect("a container"), "pid");
+    let pid = text(&bed.container(&bed.name()).expect("a container"), "pid");
     let mut server = Command::new("nsenter");
     server
         .args(["-n", "-t", &pid, "--"])
@@ -260,8 +260,8 @@ fn a_server_behind_address_translation() {
     let mut server = server.spawn().expect("failed to start");
     assert!(child.wait().expect("failed to wait").success());
     assert!(server.wait().expect("failed to wait").success());
-    bed.ended("dns-translated");
-    let answers = bed.events_of("dns-translated").named("answer");
+    bed.ended(&bed.name());
+    let answers = bed.events_of(&bed.name()).named("answer");
     let names = ["one.test", "two.test"];
     for (event, name) in answers.0.iter().zip(names) {
         assert_eq!(text(event, "dns.question.name"), name);
@@ -290,15 +290,15 @@ fn questions_without_an_answer() {
     let (file, port) = (file.display(), server.address.port());
     // Asked twice: the same question, by the same socket.
     let script = format!("exec 3<>/dev/udp/127.0.0.1/{port}; cat {file} >&3; cat {file} >&3;");
-    let (mut child, wait) = waiting(&bed, "dns-unanswered", &script);
+    let (mut child, wait) = waiting(&bed, &bed.name(), &script);
     wait_for("the server to be asked", || (server.asked().len() == 2).then_some(()));
     wait_for("the question to be given up", || {
         (bed.metric("remora_dns_unanswered_total{")? == 1.0).then_some(())
     });
     fs::remove_file(wait).expect("failed to remove");
     child.wait().expect("failed to wait");
-    bed.ended("dns-unanswered");
-    let events = bed.events_of("dns-unanswered");
+    bed.ended(&bed.name());
+    let events = bed.events_of(&bed.name());
     assert_eq!(events.named("query").texts("query.attempts"), ["1", "2"]);
     let unanswered = events.named("unanswered");
     assert_eq!(unanswered.len(), 1, "{events:?}");

@@ -68,7 +68,7 @@ fn count(said: &[&str], kind: &str, failed: bool) -> f64 {
 
 #[test]
 fn what_is_done_is_told() {
-    let act = "act files /tmp/files; echo then; act files /tmp/files ring";
+    let act = "/bin/act files /tmp/files; echo then; /bin/act files /tmp/files ring";
     let script = format!("[ -d /tmp/files ] || mkdir /tmp/files; {act}");
     let trio = Trio::with("file", &script, |config| {
         let path = config["linux"]["cgroupsPath"].as_str().expect("a path");

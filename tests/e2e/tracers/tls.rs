@@ -132,7 +132,7 @@ fn sound() -> Vec<Vec<Vec<u8>>> {
         Hello { encrypted: true, name: b"public.example", ..usual.clone() },
         Hello { alpn: &[b"\x0a\x0a", b"\xff\x1b[31m", b"h2,http/1.1"], ..usual.clone() },
         Hello { name: b"\x1b]0;title\x07\xfe\"\\.example", ..usual.clone() },
-        Hello { name: b"a\0b", ..usual.clone() },
+        Hello { name: b"a\0b\0", ..usual.clone() },
         Hello { name: &[b'n'; 255], ..usual.clone() },
         Hello { first_record: 300, ..large.clone() },
         Hello { ballast: 9_000, ..usual.clone() },

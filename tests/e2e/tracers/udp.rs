@@ -73,7 +73,8 @@ fn peer(socket: UdpSocket) -> mpsc::Receiver<Counts> {
 #[test]
 fn datagrams_are_those_of_the_peer() {
     let bed = bed();
-    for (name, host) in [("udp-v4", "127.0.0.1"), ("udp-v6", "::1")] {
+    for host in ["127.0.0.1", "::1"] {
+        let name = &format!("{}-{}", bed.name(), host.len());
         let socket = UdpSocket::bind((host, 0)).expect("failed to bind");
         let port = socket.local_addr().expect("an address").port();
         let told = peer(socket);
@@ -151,18 +152,18 @@ fn end(bed: &Bed, name: &str, mut child: Child, file: &Path) {
 fn a_datagram_in_fragments_is_one() {
     let bed = bed();
     let cut = "ip link set lo mtu 1500 up && exec \"$@\"";
-    let (child, port, file) = actor(&bed, "udp-large", "large", &["unshare", "-n", "sh", "-c", cut, "sh"]);
+    let (child, port, file) = actor(&bed, &bed.name(), "large", &["unshare", "-n", "sh", "-c", cut, "sh"]);
     let bytes = 1472 + 1473 + 8000 + 60_000;
     assert_eq!(METRICS.map(|m| metric(&bed, m)), [5, 5, bytes, bytes]);
     // To itself: its own address and port are the peer's.
-    let rows = rows(&bed, "udp-large");
+    let rows = rows(&bed, &bed.name());
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!(
         (text(&rows[0], "network.peer.port"), text(&rows[0], "network.local.port")),
         (port.to_string(), port.to_string())
     );
     assert_eq!(KEYS.map(|k| number(&rows[0], k)), [5, 5, bytes, bytes]);
-    end(&bed, "udp-large", child, &file);
+    end(&bed, &bed.name(), child, &file);
 }
 
 const FLOWS: u64 = 3000;
@@ -170,8 +171,8 @@ const FLOWS: u64 = 3000;
 #[test]
 fn flows_that_give_way_are_added_up() {
     let bed = bed();
-    let (child, _, file) = actor(&bed, "udp-many", &format!("many={FLOWS}"), &[]);
-    let rows = rows(&bed, "udp-many");
+    let (child, _, file) = actor(&bed, &bed.name(), &format!("many={FLOWS}"), &[]);
+    let rows = rows(&bed, &bed.name());
     let (others, apart): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(|r| number(r, "others") > 0);
     assert!(others.len() == 1 && (500..=1024).contains(&apart.len()), "{} and {}", others.len(), apart.len());
     assert_eq!(number(others[0], "others") + apart.len() as u64, FLOWS);
@@ -182,8 +183,8 @@ fn flows_that_give_way_are_added_up() {
     // The last ones are kept.
     let last = format!("127.88.{}.{}", (FLOWS - 1) >> 8, (FLOWS - 1) & 255);
     assert!(apart.iter().any(|r| text(r, "network.peer.address") == last));
-    end(&bed, "udp-many", child, &file);
-    let ended = bed.container("udp-many").expect("a container");
+    end(&bed, &bed.name(), child, &file);
+    let ended = bed.container(&bed.name()).expect("a container");
     let ledger = &ended["ledger"]["tracers"]["udp"];
     assert_eq!(
         (ledger["counted"].as_u64(), ledger["lost_other"].as_u64()),
@@ -205,7 +206,7 @@ fn drops(port: u16) -> u64 {
 #[test]
 fn drops_are_those_of_the_kernel() {
     let bed = bed();
-    let (child, port, file) = actor(&bed, "udp-mute", "mute", &[]);
+    let (child, port, file) = actor(&bed, &bed.name(), "mute", &[]);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("failed to bind");
     let mut sent = 0; // bytes
     wait_for("drops", || {
@@ -216,10 +217,10 @@ fn drops_are_those_of_the_kernel() {
     });
     assert_eq!(metric(&bed, "dropped"), drops(port));
     assert_eq!((metric(&bed, "received_datagrams"), metric(&bed, "received_bytes")), (sent / 1000, sent));
-    let flow = bed.events_of("udp-mute").named("flow");
+    let flow = bed.events_of(&bed.name()).named("flow");
     assert_eq!((flow.len(), text(flow.first(), "flow.direction")), (1, "incoming".into()));
     assert_eq!(text(flow.first(), "network.local.port"), port.to_string());
-    end(&bed, "udp-mute", child, &file);
+    end(&bed, &bed.name(), child, &file);
 }
 
 #[test]
@@ -228,8 +229,8 @@ fn errors_come_back() {
     // The first datagram is answered by ICMP, the second call fails for it and sends nothing.
     let script =
         "exec 3<>/dev/udp/127.0.0.1/1; echo one >&3; sleep 0.3; echo two >&3; echo three >&3; sleep 0.3";
-    start(&bed, "udp-refused", &["bash", "-c", script]).wait().expect("failed to wait");
-    bed.ended("udp-refused");
+    start(&bed, &bed.name(), &["bash", "-c", script]).wait().expect("failed to wait");
+    bed.ended(&bed.name());
     assert_eq!((metric(&bed, "sent_datagrams"), metric(&bed, "sent_bytes")), (2, 10));
     let tracer = bed.tracer("udp");
     let chosen = tracer["chosen"].as_array().expect("a list").iter().any(|p| *p == "failed");

@@ -41,9 +41,9 @@ fn names_cannot_be_mistaken() {
             server.address.port()
         );
     }
-    traced(&bed, "dns-names", &["bash", "-c", &script]);
+    traced(&bed, &bed.name(), &["bash", "-c", &script]);
     let shown: Vec<String> = names().into_iter().map(|(_, shown)| shown).collect();
-    assert_eq!(bed.events_of("dns-names").named("query").texts("dns.question.name"), shown);
+    assert_eq!(bed.events_of(&bed.name()).named("query").texts("dns.question.name"), shown);
 }
 
 /// Numbers that look like chance, and are the same each time.
@@ -127,7 +127,7 @@ fn hostile_messages() {
     let port = server.address.port();
     let script =
         format!("exec 3<>/dev/udp/127.0.0.1/{port}; for f in {}/*; do cat $f >&3; done;", dir.display());
-    let (mut child, wait) = waiting(&bed, "dns-hostile", &script);
+    let (mut child, wait) = waiting(&bed, &bed.name(), &script);
     wait_for("the server to have it all", || (server.asked().len() == messages.len()).then_some(()));
     let all = (messages.len() + server.said().len()) as f64;
     let counted = || {
@@ -139,11 +139,11 @@ fn hostile_messages() {
     wait_for("all to be counted", || (counted() >= all).then_some(()));
     fs::remove_file(wait).expect("failed to remove");
     child.wait().expect("failed to wait");
-    let ended = bed.ended("dns-hostile");
+    let ended = bed.ended(&bed.name());
     assert_eq!(counted(), all, "{}", bed.get("/metrics"));
     let ledger = &ended["ledger"]["tracers"]["dns"];
     assert_eq!(ledger["counted"], ledger["delivered"], "{ended}");
-    let events = bed.events_of("dns-hostile");
+    let events = bed.events_of(&bed.name());
     assert_eq!(events.named("query").len() as f64, sum(&bed, "remora_dns_queries_total", &[]));
     assert_eq!(events.named("answer").len() as f64, sum(&bed, "remora_dns_responses_total", &[]));
     assert!(sum(&bed, "remora_dns_malformed_total", &[]) >= hostile().len() as f64 - 2.0);
@@ -173,9 +173,9 @@ fn segments_of_tcp() {
     }
     // The answers to all four.
     script += "timeout 60 head -c 100 <&3 >/dev/null; true";
-    traced(&bed, "dns-segments", &["bash", "-c", &script]);
+    traced(&bed, &bed.name(), &["bash", "-c", &script]);
     assert_eq!(server.asked().len(), 4);
-    let events = bed.events_of("dns-segments");
+    let events = bed.events_of(&bed.name());
     assert_eq!(events.named("query").texts("dns.id"), ["1", "2"]);
     // One behind another, and three parts of one.
     assert!(sum(&bed, "remora_dns_unparsed_total", &[]) >= 4.0);
