@@ -23,7 +23,7 @@
 #define EXTENSIONS_MAX 64
 #define VERSIONS_MAX 32
 #define NAME_MAX 255
-#define ALPN_MAX 127		/* of the list, lengths included */
+#define PROTOCOLS_MAX 16
 #define SERVER_NAME 0
 #define ALPN 16
 #define SUPPORTED_VERSIONS 43
@@ -427,50 +427,42 @@ static __always_inline void add_server_name(const struct source *s)
 	remora_tail_add(s->scratch, &e->server_name, len + 1);
 }
 
-/* As it stands in the hello, where it begins with a length. */
-static __always_inline void add_alpn(const struct source *s)
-{
-	struct client_hello_event *e = s->event;
-	__u32 len = e->_alpn.len;
-
-	if (len > ALPN_MAX) {
-		len = ALPN_MAX;
-		e->alpn.truncated = 1;
-	}
-	e->_at = s->scratch->used;
-	copy(s, e->_alpn.at, remora_tail_at(s->scratch, sizeof(*e)), len);
-	remora_tail_add(s->scratch, &e->alpn, len);
-}
-
-/* "\2h2\10http/1.1" becomes "h2\0http/1.1\0"; false if the lengths do not add up or a name has a NUL. */
-__noinline int split_names(struct __sk_buff *skb)
+/* The next of the list, which shrinks by it. None is empty, and one with a NUL would be shown as two. */
+__noinline int add_protocol(struct __sk_buff *skb)
 {
 	struct client_hello_event *e;
 	struct source s;
-	__u32 i, len;
-	__u8 byte;
+	__u32 len;
 	char *to;
+	__u8 b;
 
 	if (!find(&s, skb))
-		return false;
+		return bad;
 	e = s.event;
-	len = e->alpn.len;
-	to = (char *)s.scratch->data + sizeof(*e) + (e->_at & (REMORA_TAIL_MAX - 1));
-	e->_at = 0;		/* of the next length */
-	for (i = 0; i < ALPN_MAX && i < len; i++) {
-		byte = to[i];
-		if (!byte)
-			return false;
-		if (i == e->_at) {
-			e->_at = i + 1 + byte;
-			byte = 0;
-		}
-		if (i)
-			to[i - 1] = byte;
-	}
-	if (i)
-		to[i - 1] = 0;
-	return e->alpn.truncated || e->_at == len;
+	if (!take(&s, e->_alpn.at, &b, 1) || !b || b >= e->_alpn.len)
+		return bad;
+	len = b;
+	to = remora_tail_at(s.scratch, sizeof(*e));
+	copy(&s, e->_alpn.at + 1, to, len);
+	to[len] = 0;
+	if (bpf_probe_read_kernel_str(to, bounded(len + 1, NAME_MAX), to) != len + 1)
+		return bad;
+	remora_tail_add(s.scratch, &e->alpn, len + 1);
+	e->_alpn.at += len + 1;
+	e->_alpn.len -= len + 1;
+	return whole;
+}
+
+static __always_inline enum verdict add_alpn(const struct source *s)
+{
+	struct client_hello_event *e = s->event;
+	int verdict = whole;
+	__u32 i;
+
+	for (i = 0; i < PROTOCOLS_MAX && e->_alpn.len && verdict == whole; i++)
+		verdict = add_protocol(s->skb);
+	e->alpn.truncated = verdict == whole && e->_alpn.len;
+	return verdict;
 }
 
 /* Reads into the record that has been begun. */
@@ -485,8 +477,7 @@ __noinline int read_hello(struct __sk_buff *skb)
 	if (verdict == bad || read_versions(skb) || read_server_name(&s) || read_alpn(&s))
 		return bad;
 	add_server_name(&s);
-	add_alpn(&s);
-	return split_names(skb) ? verdict : bad;
+	return add_alpn(&s) == whole ? verdict : bad;
 }
 
 static __always_inline void tell(struct remora_container *c, const struct segment *s, struct hello *h,

@@ -39,12 +39,13 @@ fn requests_are_those_of_the_device() {
     let mut bed = Bed::tracing("blockio");
     bed.start();
     let device = Loop::new(&bed.path("disk"));
+    // Where /tmp is mounted nodev, what is no container finds no device there, and does nothing.
     let script = format!(
-        "mknod /tmp/blk b 7 {minor}; grep ' loop{minor} ' /proc/diskstats 2>/dev/null; \
-         dd if=/dev/zero of=/tmp/blk bs=64k count=16 oflag=direct conv=notrunc 2>/dev/null; \
-         dd if=/tmp/blk of=/dev/null bs=16k count=32 iflag=direct 2>/dev/null; \
-         dd if=/dev/zero of=/tmp/blk bs=4k count=64 seek=1024 conv=notrunc,fsync 2>/dev/null; \
-         blkdiscard -o 8388608 -l 1048576 /tmp/blk; grep ' loop{minor} ' /proc/diskstats 2>/dev/null; true",
+        "mknod /dev/blk b 7 {minor}; grep ' loop{minor} ' /proc/diskstats 2>/dev/null; \
+         dd if=/dev/zero of=/dev/blk bs=64k count=16 oflag=direct conv=notrunc 2>/dev/null; \
+         dd if=/dev/blk of=/dev/null bs=16k count=32 iflag=direct 2>/dev/null; \
+         dd if=/dev/zero of=/dev/blk bs=4k count=64 seek=1024 conv=notrunc,fsync 2>/dev/null; \
+         blkdiscard -o 8388608 -l 1048576 /dev/blk; grep ' loop{minor} ' /proc/diskstats 2>/dev/null; true",
         minor = device.minor
     );
     let trio = Trio::on(bed, "blockio", &script, |config| {
@@ -80,8 +81,9 @@ fn requests_are_those_of_the_device() {
         assert_eq!(sum("remora_blockio_bytes_total", ops), bytes, "{truth}");
         assert_eq!(sum("remora_blockio_errors_total", ops), 0.0, "{truth}");
         let (mine, seconds) = (sum("remora_blockio_latency_seconds_sum", ops), delta(requests + 3) / 1e3);
-        // The kernel looks at its clock once more, and says whole milliseconds.
-        assert!((mine - seconds).abs() <= 0.01 + 0.3 * seconds, "{mine} against {seconds}, {truth}");
+        // The kernel looks at its clock later, after its own work and ours, and says whole milliseconds.
+        let range = 0.3 * seconds - 0.01..=seconds + 0.01;
+        assert!(mine > 0.0 && range.contains(&mine), "{mine} against {seconds}, {truth}");
     }
     assert_eq!(value("remora_blockio_operations_total", "flush"), 1.0, "{before:?} {after:?}");
 }

@@ -121,7 +121,7 @@ fn counts_are_those_of_strace() {
         assert_eq!(mine, count, "{op}: {after:?} after {before:?}, strace {expected:?}");
         // strace's own work comes on top of what it measures.
         let seconds = sum(&end, op) - sum(&start, op);
-        assert!(seconds > 0.0 && seconds <= time + 1e-3, "{op}: {seconds} against {time}");
+        assert!(seconds > 0.0 && seconds <= time + 0.05, "{op}: {seconds} against {time}");
     }
 }
 

@@ -123,7 +123,10 @@ fn compare(bed: &Bed, id: &str, direction: &str, talks: &[Talk], ports: &[u16]) 
     let answered = number(all().filter(|t| !t.status.is_empty()).count());
     assert_eq!(sum(&format!("{direction}_latency_seconds_count")), answered, "latencies");
     let counts = &bed.container(id).expect("a view")["ledger"]["tracers"]["http"];
-    assert_eq!((counts["counted"].as_f64(), &counts["counted"]), (Some(number(events.len())), &counts["delivered"]));
+    assert_eq!(
+        (counts["counted"].as_f64(), &counts["counted"]),
+        (Some(number(events.len())), &counts["delivered"])
+    );
 }
 
 #[test]
@@ -148,8 +151,10 @@ fn requests_received_are_those_said() {
 
 /// What is to be told of a request in one segment, by another reading than the tracer's.
 fn reading(request: &[u8], answer: &[u8]) -> Result<Told, u32> {
-    const METHODS: [&str; 9] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-    let method = METHODS.iter().find(|m| request.starts_with(format!("{m} ").as_bytes())).ok_or(0u32)?;
+    const METHODS: [&str; 9] =
+        ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+    let begins = |m: &&&str| request.len() >= 8 && request.starts_with(format!("{m} ").as_bytes());
+    let method = METHODS.iter().find(begins).ok_or(0u32)?;
     let mut lines = request.split_inclusive(|b| *b == b'\n').map_while(|l| l.strip_suffix(b"\n"));
     let first = lines.next().ok_or(1u32)?;
     let first = first.strip_suffix(b"\r").unwrap_or(first);
@@ -158,9 +163,14 @@ fn reading(request: &[u8], answer: &[u8]) -> Result<Told, u32> {
     let target = target.ok_or(1u32)?;
     let path = target.split(|b| *b == b'?').next().unwrap_or_default();
     let headers = lines.take_while(|l| !l.is_empty() && *l != b"\r");
-    let host = headers.filter(|l| l.get(..5).is_some_and(|n| n.eq_ignore_ascii_case(b"host:"))).map(|l| &l[5..]).next();
-    let digits = answer.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit) && (b'1'..=b'5').contains(&d[0]));
-    let sound = digits.filter(|d| answer.starts_with(b"HTTP/1.") && answer[8] == b' ' && (d[0] != b'1' || d == b"101"));
+    let host = headers
+        .filter(|l| l.get(..5).is_some_and(|n| n.eq_ignore_ascii_case(b"host:")))
+        .map(|l| &l[5..])
+        .next();
+    let digits =
+        answer.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit) && (b'1'..=b'5').contains(&d[0]));
+    let sound = digits
+        .filter(|d| answer.starts_with(b"HTTP/1.") && answer[8] == b' ' && (d[0] != b'1' || d == b"101"));
     let [path, host] = [path, trim(host.unwrap_or_default())].map(shown);
     Ok(Told::new(method, &path, &host, &sound.map(shown).unwrap_or_default()))
 }
@@ -195,7 +205,8 @@ fn damaged() -> Vec<Talk> {
     let mut damage = |bytes: &[u8]| {
         let mut bytes = bytes.to_vec();
         for _ in 0..1 + below(2) {
-            let (at, byte) = (below(bytes.len()), [b'\r', b'\n', b' ', b'?', b':', 0, below(256) as u8][below(7)]);
+            let (at, byte) =
+                (below(bytes.len()), [b'\r', b'\n', b' ', b'?', b':', 0, below(256) as u8][below(7)]);
             match below(4) {
                 0 => bytes.insert(at, byte),
                 1 => drop(bytes.remove(at)),
@@ -263,7 +274,8 @@ fn latencies_are_those_of_the_server() {
     let bed = bed();
     let request = b"GET /slow HTTP/1.1\r\n\r\n";
     for pause in [20, 300] {
-        let server = format!("<{} ~{pause} >{} ~{pause} >{}", request.len(), hex(OK), hex(b"more of the body"));
+        let server =
+            format!("<{} ~{pause} >{} ~{pause} >{}", request.len(), hex(OK), hex(b"more of the body"));
         let talk = Talk { client: format!(">{} $", hex(request)), server, ..Talk::default() };
         let id = format!("slow-{pause}");
         let start = Instant::now();
@@ -282,15 +294,18 @@ fn latencies_are_those_of_the_server() {
 fn a_real_server_and_its_log() {
     let bed = bed();
     let script = "ip link set lo up; mkdir /www; echo hello >/www/file; \
-         httpd -f -vv -p 80 -h /www 2>/www/log & server=$!; until nc -z 127.0.0.1 80; do sleep 0.05; done; \
-         for path in file 'file?a=b' none log/ file; do wget -q -O /dev/null http://127.0.0.1/$path; done; \
-         wget -q -O /dev/null http://[::1]/file; wget -q -O /dev/null --post-data=x=y http://127.0.0.1/file; \
+         httpd -f -vv -p 8080 -h /www 2>/www/log & server=$!; until nc -z 127.0.0.1 8080; do sleep 0.05; done; \
+         for path in file 'file?a=b' none log/ file; do wget -q -O /dev/null http://127.0.0.1:8080/$path; done; \
+         wget -q -O /dev/null http://[::1]:8080/file; wget -q -O /dev/null --post-data=x=y http://127.0.0.1:8080/file; \
          kill $server; cp /www/log /tmp/log";
     let bundle = Bundle::with(&bed, "httpd", &["/bin/sh", "-c", script], |config| {
         config["annotations"]["io.remora.trace"] = "http".into();
         config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "network" }));
         for set in ["bounding", "effective", "permitted"] {
-            config["process"]["capabilities"][set].as_array_mut().expect("a list").push("CAP_NET_ADMIN".into());
+            config["process"]["capabilities"][set]
+                .as_array_mut()
+                .expect("a list")
+                .push("CAP_NET_ADMIN".into());
         }
     });
     bundle.run_command().output().expect("failed to run");
@@ -307,7 +322,8 @@ fn a_real_server_and_its_log() {
     let value = |line: &str, key: &str| Some(line.split_once(key)?.1.trim().to_owned());
     let urls = log.lines().filter_map(|l| value(l, "url:"));
     let statuses = log.lines().filter_map(|l| value(l, "response:"));
-    let logged: Vec<String> = urls.zip(statuses).map(|(u, s)| format!("{} {s}", u.split('?').next().unwrap_or_default())).collect();
+    let logged: Vec<String> =
+        urls.zip(statuses).map(|(u, s)| format!("{} {s}", u.split('?').next().unwrap_or_default())).collect();
     assert_eq!(logged.len(), 7, "{log}");
     assert_eq!(side("server", "httpd"), logged, "{log}");
     assert_eq!(side("client", "wget"), logged, "{log}");
@@ -347,12 +363,12 @@ fn parameters_are_a_containers_own() {
         let script = talk.server.clone();
         std::thread::spawn(move || tcp::play(&mut l.accept().expect("failed to accept").0, &script))
     });
-    let command =
-        ports.map(|p| format!("/bin/act tcp client 127.0.0.1:{p} '{}'", talk.client)).join("; ");
+    let command = ports.map(|p| format!("/bin/act tcp client 127.0.0.1:{p} '{}'", talk.client)).join("; ");
     let bundle = Bundle::with(&bed, "own", &["/bin/sh", "-c", &command], |config| {
         let annotations = config["annotations"].as_object_mut().expect("annotations");
         annotations.insert("io.remora.trace".into(), "http".into());
-        for (name, value) in [("port", ports[1].to_string()), ("max_path", "5".into()), ("query", "1".into())] {
+        for (name, value) in [("port", ports[1].to_string()), ("max_path", "5".into()), ("query", "1".into())]
+        {
             annotations.insert(format!("io.remora.param.http.{name}"), value.into());
         }
     });

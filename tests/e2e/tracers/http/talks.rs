@@ -122,15 +122,26 @@ fn bodies() -> Vec<Talk> {
     first.ignored = 1;
     vec![
         first,
-        Both::default().client(&[head]).server(&[go_on]).client(&[b"thirty bytes of something else"]).server(&[OK]).told(&posted),
+        Both::default()
+            .client(&[head])
+            .server(&[go_on])
+            .client(&[b"thirty bytes of something else"])
+            .server(&[OK])
+            .told(&posted),
         Both::default().client(&[head]).server(&[&[go_on, OK].concat()]).told(&posted),
         Both::default().client(&[head]).server(&[&[hints, go_on, OK].concat()]).told(&posted),
         Both::default().client(&[head]).server(&[hints, hints, OK]).told(&posted),
-        Both::default().client(&[&get("/1")]).server(&[OK, &fake]).client(&[&get("/2")]).server(&[&answer(404)]).told(&[
-            Told::new("GET", "/1", "h.test", "200"),
-            Told::new("GET", "/2", "h.test", "404"),
-        ]),
-        tunnel(upgrade, b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Told::new("GET", "/chat", "h.test", "101")),
+        Both::default()
+            .client(&[&get("/1")])
+            .server(&[OK, &fake])
+            .client(&[&get("/2")])
+            .server(&[&answer(404)])
+            .told(&[Told::new("GET", "/1", "h.test", "200"), Told::new("GET", "/2", "h.test", "404")]),
+        tunnel(
+            upgrade,
+            b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            Told::new("GET", "/chat", "h.test", "101"),
+        ),
         tunnel(
             b"CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n",
             b"HTTP/1.1 200 Connection established\r\n\r\n",
@@ -165,7 +176,11 @@ fn ends() -> Vec<Talk> {
         talk("$", "!", &unanswered),
         talk("/ $", &format!("$ >{}", hex(OK)), &[Told::new("GET", "/1", "h.test", "200")]),
         // Not an answer, and the answer behind it.
-        talk("$", &format!(">{} >{}", hex(b"HTTP/1.1 999 X\r\n\r\n"), hex(OK)), &[Told::new("GET", "/1", "h.test", "200")]),
+        talk(
+            "$",
+            &format!(">{} >{}", hex(b"HTTP/1.1 999 X\r\n\r\n"), hex(OK)),
+            &[Told::new("GET", "/1", "h.test", "200")],
+        ),
     ]
 }
 
@@ -181,16 +196,27 @@ fn heads() -> Vec<Talk> {
         simple(&head("HTTP/1.1\r\nHost: first.test\r\nHost: second.test"), 200, told("first.test")),
         simple(&head("HTTP/1.0\r\nX-Host: none.test\r\nHostess: none.test"), 200, told("")),
         simple(b"GET /1 HTTP/1.1\nHost: lf.test\n\n", 200, told("lf.test")),
-        simple(b"GET http://proxy.test/x?y=?z HTTP/1.1\r\n\r\n", 200, Told::new("GET", "http://proxy.test/x", "", "200")),
+        simple(
+            b"GET http://proxy.test/x?y=?z HTTP/1.1\r\n\r\n",
+            200,
+            Told::new("GET", "http://proxy.test/x", "", "200"),
+        ),
         simple(b"OPTIONS * HTTP/1.0\r\n\r\n", 200, Told::new("OPTIONS", "*", "", "200")),
         simple(b"GET /a b HTTP/1.1\r\n\r\n", 400, Told::new("GET", "/a b", "", "400")),
-        simple(b"GET /\x1b]0;x\x07\"\\\xff?q HTTP/1.1\r\nHost: \x00\x1b[31m\r\n\r\n", 400, Told::new("GET", "/\x1b]0;x\x07\"\\\\xff", "\0\x1b[31m", "400")),
+        simple(
+            b"GET /\x1b]0;x\x07\"\\\xff?q HTTP/1.1\r\nHost: \x00\x1b[31m\r\n\r\n",
+            400,
+            Told::new("GET", "/\x1b]0;x\x07\"\\\\xff", "\0\x1b[31m", "400"),
+        ),
         simple(&get(&format!("/{}?q", "x".repeat(127))), 414, Told { cut: false, ..long.clone() }),
         simple(&get(&format!("/{}?q", "x".repeat(128))), 414, long.clone()),
         simple(&get(&format!("/{}", "x".repeat(2_000))), 414, long),
         simple(&get(&format!("/{}", "x".repeat(9_000))), 414, longest),
         // The Host header is in another segment.
-        Both::default().client(&[b"GET /1 HTTP/1.1\r\nAccept: */*\r\nHo", b"st: h.test\r\n\r\n"]).server(&[OK]).told(&[told("")]),
+        Both::default()
+            .client(&[b"GET /1 HTTP/1.1\r\nAccept: */*\r\nHo", b"st: h.test\r\n\r\n"])
+            .server(&[OK])
+            .told(&[told("")]),
     ]
 }
 
