@@ -43,7 +43,8 @@ impl Trio {
         wait_for("the container to run", || this.pid());
         let other = Bundle::with(&bed, "other", &["/bin/sh", "-c", script], &change).with_act().run();
         let mut none = Command::new("chroot");
-        none.arg(this.rootfs()).args(["/bin/sh", "-c", script]).env("PATH", "/bin").stdin(Stdio::null());
+        let script = format!("export PATH=/bin; {script}");
+        none.arg(this.rootfs()).args(["/bin/sh", "-c", &script]).stdin(Stdio::null());
         let none = run(&mut none);
         fs::write(this.rootfs().join("tmp/go"), "").expect("failed to write");
         child.wait().expect("failed to wait");

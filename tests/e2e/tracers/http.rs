@@ -294,7 +294,7 @@ fn latencies_are_those_of_the_server() {
 fn a_real_server_and_its_log() {
     let bed = bed();
     let script = "ip link set lo up; mkdir /www; echo hello >/www/file; \
-         httpd -f -vv -p 8080 -h /www 2>/www/log & server=$!; until nc -z 127.0.0.1 8080; do sleep 0.05; done; \
+         httpd -f -vv -p 8080 -h /www 2>/www/log & server=$!; until grep -q ':1F90 [0-9A-F]*:0000 0A' /proc/net/tcp6; do sleep 0.05; done; \
          for path in file 'file?a=b' none log/ file; do wget -q -O /dev/null http://127.0.0.1:8080/$path; done; \
          wget -q -O /dev/null http://[::1]:8080/file; wget -q -O /dev/null --post-data=x=y http://127.0.0.1:8080/file; \
          kill $server; cp /www/log /tmp/log";

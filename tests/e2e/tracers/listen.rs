@@ -146,7 +146,13 @@ fn failures_are_told_where_the_kernel_tells_them() {
     let mut bed = Bed::tracing("listen");
     bed.start();
     let words = "bind=127.0.0.1:8110 bind=127.0.0.1:8110 listen=192.0.2.1:8111 listen=[2001:db8::1]:8111";
-    let (bundle, mut child) = networked(&bed, "failing", &format!("/bin/act sockets {words}"));
+    let (bundle, mut child) = networked(
+        &bed,
+        "failing",
+        &format!("/bin/act sockets {words}; touch /tmp/done; exec /bin/sleep 1000"),
+    );
+    wait_for("all of it", || bundle.rootfs().join("tmp/done").exists().then_some(()));
+    bundle.delete();
     child.wait().expect("failed to wait");
     drop(bundle);
     bed.ended("failing");
