@@ -13,9 +13,6 @@
 #define STACKS 2048	/* power of two: a stack's place is its hash, and one that finds it taken is lost */
 #define ROWS 4096
 
-/* Which program of its process the addresses of a user's stack belong to: one exec's stack begins elsewhere. */
-typedef __u64 remora_image;
-
 enum off_reason {
 	preempted,		/* it could run on */
 	sleep,

@@ -7,9 +7,6 @@
 #define STACKS 8192	/* power of two: a stack's place is its hash, and one that finds it taken is lost */
 #define ROWS 8192
 
-/* Which program of its process the addresses of a user's stack belong to: one exec's stack begins elsewhere. */
-typedef __u64 remora_image;
-
 struct profile_params {
 	__u32 every REMORA_OWN_PARAM("1", "1", "1000",
 				     "of so many samples one, taken at random, has its stacks noted; the metrics count all");

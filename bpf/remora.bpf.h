@@ -64,6 +64,7 @@ typedef __u16 remora_be16;	/* network order: a port */
 typedef __u32 remora_syscall;	/* number, REMORA_SYSCALL_32 added for the 32-bit table; shown by name */
 #define REMORA_SYSCALL_32 0x80000000
 typedef __u32 remora_pid;	/* in a table with stacks: whose addresses the user's stack has */
+typedef __u64 remora_image;	/* ... and what tells one program of that process from the next: mm->start_stack */
 typedef __s32 remora_user_stack; /* ids in remora_stacks; negative: none */
 typedef __s32 remora_kernel_stack;
 typedef __u32 remora_index;	/* the container, in the key of a metric map */
