@@ -74,8 +74,9 @@ fn counts(view: &serde_json::Value, tracer: &str) -> [u64; 5] {
 #[test]
 fn one_floods_and_another_is_heard() {
     // Room for a client that a busy machine keeps from reading for a while.
-    let mut bed =
-        Bed::cold().with("limits", "history_bytes = \"16MiB\"").with("tracers", "detach_after = \"100ms\"");
+    let mut bed = Bed::tracing("exec,file")
+        .with("limits", "history_bytes = \"16MiB\"")
+        .with("tracers", "detach_after = \"100ms\"");
     bed.start();
     let quiet = Bundle::new(&bed, "flood-quiet", "exec", &QUIET);
     let (_follower, seen) = follow(&bed, "flood-quiet");

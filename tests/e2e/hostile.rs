@@ -39,7 +39,8 @@ fn assert_clean(what: &str, output: &str) {
 
 #[test]
 fn strings_are_whole_and_escaped() {
-    let bed = Bed::new();
+    let mut bed = Bed::tracing("default,file");
+    bed.start();
     let events = traced(&bed);
     let expected = format!("{NASTY}\\xff");
     assert_eq!(text(events.first(), "container.name"), NAME);
@@ -64,7 +65,8 @@ fn strings_are_whole_and_escaped() {
 
 #[test]
 fn every_face_is_harmless() {
-    let bed = Bed::new();
+    let mut bed = Bed::tracing("default,file");
+    bed.start();
     let events = traced(&bed);
     for format in ["table", "json", "csv"] {
         let output = run(&mut bed.remora(&["events", "--replay", "--format", format]));

@@ -57,7 +57,7 @@ fn the_same_id_again_is_another_generation() {
 #[test]
 fn two_containers_with_different_tracers() {
     // They wait for each other, and opening files goes on meanwhile.
-    let mut bed = Bed::cold().with("limits", "history_bytes = \"64MiB\"");
+    let mut bed = Bed::tracing("exec,file").with("limits", "history_bytes = \"64MiB\"");
     bed.start();
     let script = [
         "/bin/sh",
