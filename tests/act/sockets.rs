@@ -54,6 +54,7 @@ fn send(rest: &str) {
     socket.send_to(text.as_bytes(), to).expect("failed to send");
 }
 
+#[allow(clippy::zombie_processes, reason = "the heir is to outlive this process, which ends at once")]
 fn bequeath(sockets: &[OwnedFd]) {
     for socket in sockets {
         // SAFETY: changes a flag of a descriptor we own.

@@ -69,7 +69,7 @@ fn as_its_readme_says() {
     }
     let seen = |port: &str| {
         let events = bed.events_of("reset").named("reset");
-        events.only(|e| e["network"]["peer"]["port"].to_string() == port)
+        events.only(|e| remora_tests::events::text(e, "network.peer.port") == port)
     };
     wait_for("resets of both peers", || (!seen("7001").is_empty() && !seen("7002").is_empty()).then_some(()));
     assert_eq!(seen("7001").first()["network"]["peer"]["address"], "127.0.0.1");

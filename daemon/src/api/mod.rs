@@ -1,5 +1,7 @@
 //! HTTP over a Unix socket. Whoever may open the socket may read; root alone may change things.
 
+#![allow(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
+
 mod changes;
 pub mod client;
 mod events;

@@ -39,7 +39,7 @@ pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::
         let read = ObjectFile::read(path).map_err(anyhow::Error::from);
         if args.markdown {
             let described = read.and_then(|file| document(&file, args.strict));
-            print!("{}\n", described.with_context(|| path.display().to_string())?);
+            println!("{}", described.with_context(|| path.display().to_string())?);
             continue;
         }
         let checked = read.and_then(|file| object(&file, args.strict));

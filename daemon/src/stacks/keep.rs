@@ -19,8 +19,10 @@ struct File {
 struct Saved {
     rows: Vec<((u32, Vec<u8>), Stacks)>,
     /// Tables, their units and what was kept of them.
-    kept: Vec<(String, String, Vec<(Sample, u64)>)>,
+    kept: Vec<(String, String, Samples)>,
 }
+
+type Samples = Vec<(Sample, u64)>;
 
 /// Of containers that live.
 pub fn save<'s>(path: &Path, boot: &str, stores: impl Iterator<Item = (u64, &'s Store)>) -> io::Result<()> {

@@ -1,9 +1,6 @@
 //! `http` against what client and server said, and what a server wrote down.
 
 mod talks;
-#[path = "../../act/tcp.rs"]
-#[allow(dead_code)]
-mod tcp;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +10,8 @@ use std::{
 };
 
 use remora_tests::{Bed, Bundle, Events, Trio, events::text, wait_for};
+
+use super::tcp;
 use serde_json::{Value, json};
 use talks::{OK, Talk, Told, hex};
 

@@ -1,5 +1,10 @@
 //! Each tracer against ground truth from outside, and the trio: no container, another one, this one.
 
+/// What both ends of a connection play, as `act tcp` does.
+#[path = "../../act/tcp.rs"]
+#[allow(dead_code, reason = "an act has an entry that is called by its name")]
+mod tcp;
+
 mod blockio;
 mod capability;
 mod dns;

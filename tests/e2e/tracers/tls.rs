@@ -1,9 +1,6 @@
 //! `tls` against what the peer received, read by a parser of the tests' own.
 
 mod hello;
-#[path = "../../act/tcp.rs"]
-#[allow(dead_code)]
-mod tcp;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +13,8 @@ use std::{
 
 use hello::{Hello, Reading, Told};
 use remora_tests::{Bed, Bundle, Events, Trio, events::text, output, wait_for};
+
+use super::tcp;
 use serde_json::Value;
 
 const ADDRESSES: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];

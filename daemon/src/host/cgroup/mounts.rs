@@ -53,7 +53,7 @@ fn parse(line: &str) -> Option<Mount> {
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
     let mut rest = filesystem.split(' ');
     let kind = rest.next()?.to_owned();
-    let options = rest.last().unwrap_or_default().split(',').map(str::to_owned).collect();
+    let options = rest.next_back().unwrap_or_default().split(',').map(str::to_owned).collect();
     Some(Mount { root, point, kind, options })
 }
 
