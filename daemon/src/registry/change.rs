@@ -114,12 +114,8 @@ impl Registry {
     }
 
     fn withdraw_all(&mut self, name: &str, why: &str) {
-        let mut having = Vec::new();
-        for (index, container) in &mut self.live {
-            if self.engine.bit(name, *index) != 0 || container.record.tracers.iter().any(|t| t == name) {
-                having.push(*index);
-            }
-        }
+        let has = |c: &Container| c.record.tracers.iter().any(|t| t == name);
+        let having: Vec<u32> = self.live.iter().filter(|(_, c)| has(c)).map(|(i, _)| *i).collect();
         having.into_iter().for_each(|index| self.take(index, name, why));
     }
 
