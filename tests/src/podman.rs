@@ -48,9 +48,10 @@ impl Podman {
 
     /// The shipped configuration, with this bed's paths.
     fn install_hook(&self, bed: &Bed) {
-        let text = fs::read(source("runtime-configs/podman/remora.json")).expect("no runtime-configs");
-        let mut config: Value = serde_json::from_slice(&text).expect("not JSON");
-        config["hook"]["path"] = build_dir().join("remora-hook").display().to_string().into();
+        let text =
+            fs::read_to_string(source("runtime-configs/podman/remora.json")).expect("no runtime-configs");
+        let text = text.replace("/usr/local/bin", &build_dir().display().to_string());
+        let mut config: Value = serde_json::from_str(&text).expect("not JSON");
         let args = config["hook"]["args"].as_array_mut().expect("args");
         args.extend(bed.hook_args().into_iter().map(Value::from));
         if std::env::var_os("REMORA_VM").is_some() {
