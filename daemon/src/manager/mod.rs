@@ -1,6 +1,7 @@
 //! What container managers say of their containers: names, labels, images, pods. Asked only in ways that do not
 //! wait for a hook, since the container that is asked about may be waiting for us.
 
+pub mod docker;
 pub mod wish;
 
 use std::{collections::BTreeMap, fmt::Debug, path::Path, time::Duration};
