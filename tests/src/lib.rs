@@ -3,6 +3,7 @@
 
 pub mod bed;
 pub mod dns;
+pub mod docker;
 pub mod events;
 pub mod fixtures;
 pub mod podman;
@@ -10,6 +11,7 @@ pub mod runc;
 pub mod trio;
 
 pub use bed::Bed;
+pub use docker::Docker;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -58,6 +58,11 @@ impl Podman {
             config["hook"]["timeout"] = 30.into();
         }
         fs::write(self.hooks.join("remora.json"), config.to_string()).expect("failed to write the hook");
+    }
+
+    /// Where its hooks are looked for.
+    pub fn hooks(&self) -> &Path {
+        &self.hooks
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
