@@ -309,7 +309,7 @@ fn containerd_takes_what_is_generated() {
         "runtimes.runc]",
         "runtimes.remora]",
         "base_runtime_spec = \"/",
-        "pod_annotations = [\"io.remora.*\"]",
+        "pod_annotations = [\"io.remora.*\", \"io.remora.*/*\"]",
     ] {
         assert!(dump.contains(handler), "{handler}: {dump}");
     }

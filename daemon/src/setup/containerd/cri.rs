@@ -13,8 +13,8 @@ pub const BASE_SPEC: &str = "remora-base-spec.json";
 pub const DROP_IN: &str = "remora.toml";
 const HANDLER: &str = "remora";
 const SPEC_KEY: &str = "base_runtime_spec";
-/// What a pod or container may ask of us.
-const ANNOTATIONS: &str = "io.remora.*";
+/// What a pod or container may ask of us. containerd's `*` does not go over a slash, as in `io.remora.trace/CONTAINER`.
+const ANNOTATIONS: [&str; 2] = ["io.remora.*", "io.remora.*/*"];
 const ANNOTATION_KEYS: [&str; 2] = ["pod_annotations", "container_annotations"];
 const RUNC: &str = "runc";
 const RUNC_TYPE: &str = "io.containerd.runc.v2";
@@ -126,11 +126,13 @@ fn complete(handler: &mut Table, spec: &str) -> anyhow::Result<()> {
     }
     for key in ANNOTATION_KEYS {
         match handler.get_mut(key) {
-            None => set(handler, key, Value::from_iter([ANNOTATIONS])),
+            None => set(handler, key, Value::from_iter(ANNOTATIONS)),
             Some(item) => {
                 let patterns = item.as_array_mut().with_context(|| format!("{key} is no list"))?;
-                if !patterns.iter().any(is_our_pattern) {
-                    patterns.push(ANNOTATIONS);
+                for ours in ANNOTATIONS {
+                    if !patterns.iter().any(|pattern| pattern.as_str() == Some(ours)) {
+                        patterns.push(ours);
+                    }
                 }
             }
         }
@@ -139,7 +141,7 @@ fn complete(handler: &mut Table, spec: &str) -> anyhow::Result<()> {
 }
 
 fn is_our_pattern(pattern: &Value) -> bool {
-    pattern.as_str() == Some(ANNOTATIONS)
+    pattern.as_str().is_some_and(|pattern| ANNOTATIONS.contains(&pattern))
 }
 
 /// With the indentation of the handler's other keys.
@@ -229,12 +231,13 @@ fn restore(handler: &mut Table, old: Option<&Table>) {
         None => drop(handler.remove(SPEC_KEY)),
     }
     for key in ANNOTATION_KEYS {
-        let had = |list: &Array| list.iter().any(is_our_pattern);
         let old = old.and_then(|old| old.get(key)).and_then(Item::as_array);
+        let had = |pattern: &Value| {
+            let same = |list: &Array| list.iter().any(|old| old.as_str() == pattern.as_str());
+            old.is_some_and(same)
+        };
         let Some(patterns) = handler.get_mut(key).and_then(Item::as_array_mut) else { continue };
-        if !old.is_some_and(had) {
-            patterns.retain(|pattern| !is_our_pattern(pattern));
-        }
+        patterns.retain(|pattern| !is_our_pattern(pattern) || had(pattern));
         if patterns.is_empty() && old.is_none() {
             handler.remove(key);
         }

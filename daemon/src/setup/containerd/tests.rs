@@ -26,7 +26,7 @@ fn a_handler_like_the_default_one_comes_and_goes_to_the_byte() {
         let (ours, runc) = (&all["remora"], &all["runc"]);
         assert_eq!(ours["base_runtime_spec"].as_str(), Some(SPEC));
         assert!(array(ours, "pod_annotations").contains(&"io.remora.*".to_owned()), "{with}");
-        assert_eq!(array(ours, "container_annotations"), ["io.remora.*"]);
+        assert_eq!(array(ours, "container_annotations"), ["io.remora.*", "io.remora.*/*"]);
         assert_eq!(
             (ours.get("options"), &ours["runtime_type"]),
             (runc.get("options"), &runc["runtime_type"])
