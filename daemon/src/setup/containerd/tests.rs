@@ -37,7 +37,7 @@ fn a_handler_like_the_default_one_comes_and_goes_to_the_byte() {
     }
     assert_eq!(
         array(&runtimes(&cri::put(EDITED_3, SPEC, false).unwrap())["remora"], "pod_annotations").len(),
-        2
+        3
     );
 }
 
