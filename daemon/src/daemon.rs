@@ -178,9 +178,6 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     remove_other_versions(config);
     // Only now that everybody is known again may what waits in the ring be read.
     let reader = reader.start()?;
-    // Loading leaves much behind that is needed no more.
-    // SAFETY: gives free memory back to the kernel.
-    unsafe { libc::malloc_trim(0) };
     let api = Api { registry: registry.clone(), hub, stacks, kept, places, ring_bytes: shared.ring_bytes };
     if config.scan.at_start {
         let (roots, registry) = (config.scan.runtime_roots.clone(), registry.clone());

@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// The kernel's BTF is megabytes, and takes milliseconds to parse: it is parsed once for all that this thread asks
-/// while it holds this, and then let go.
+/// while it holds this. Then it is let go, and what it and libbpf's loading took goes back to the system.
 #[derive(Debug)]
 pub struct Hold(PhantomData<*const ()>);
 
@@ -47,6 +47,8 @@ impl Drop for Hold {
             *holders -= 1;
             if *holders == 0 {
                 *btf = None;
+                // SAFETY: gives free memory back to the kernel.
+                unsafe { libc::malloc_trim(0) };
             }
         });
     }
