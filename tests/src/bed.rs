@@ -161,6 +161,8 @@ impl Bed {
             path("hook.sock"),
             "--spool".into(),
             path("state/spool"),
+            "--ask".into(),
+            path("ask"),
             "--log".into(),
             path("hook.log"),
         ]
