@@ -76,6 +76,10 @@ impl Bed {
             ("limits", String::new()),
             ("tracers", String::new()),
             ("events", String::new()),
+            ("labels", String::new()),
+            ("managers", String::new()),
+            // Each test has managers of its own.
+            ("managers.podman", "storage = []\n".to_owned()),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));

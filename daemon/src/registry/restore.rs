@@ -81,7 +81,8 @@ impl Registry {
         let place = record.place();
         let mut mask = 0;
         for name in record.tracers.clone() {
-            if record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
+            let unwanted = !record.asked.is_empty() && !self.wants(&record, &name);
+            if unwanted || record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
                 continue;
             }
             match self.engine.acquire(&name, &place, &record.params_of(&name)) {
