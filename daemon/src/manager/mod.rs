@@ -82,11 +82,16 @@ pub enum ManagerError {
     Absent { manager: &'static str, at: String, why: String },
     #[error("{manager} at {at}: {why}")]
     Failed { manager: &'static str, at: String, why: String },
-    #[error("{manager} at {at} did not answer within {}", humantime::format_duration(*.within))]
+    #[error("{manager}{} did not answer within {}", named(.at), humantime::format_duration(*.within))]
     Late { manager: &'static str, at: String, within: Duration },
     /// It has not answered lately, and is left alone for a while.
     #[error("{manager} did not answer lately")]
     Silent { manager: &'static str },
+}
+
+/// Who asks may not know where the manager is.
+fn named(at: &str) -> String {
+    if at.is_empty() { String::new() } else { format!(" at {at}") }
 }
 
 /// One manager on this host. Each call is bounded in time by who calls it; none may block a thread.

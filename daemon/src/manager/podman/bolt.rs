@@ -302,7 +302,7 @@ pub mod tests {
         let good = file(&sample());
         let bytes = std::fs::read(good.path()).unwrap();
         let mut state = 1_u64;
-        for _ in 0..2000 {
+        for _ in 0..500 {
             let mut bytes = bytes.clone();
             for _ in 0..4 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
