@@ -5,6 +5,7 @@ pub mod host;
 
 pub mod intake;
 pub mod oci;
+pub mod manager;
 pub mod registry;
 pub mod scope;
 

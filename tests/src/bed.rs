@@ -77,6 +77,10 @@ impl Bed {
             // What most tests ask for, and no more: loading takes an emulated machine seconds.
             ("tracers", "preload = [\"exec\", \"tcp\"]\ndetach_after = \"200ms\"\n".to_owned()),
             ("events", String::new()),
+            ("labels", String::new()),
+            ("managers", String::new()),
+            // Each test has managers of its own.
+            ("managers.podman", "storage = []\n".to_owned()),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));
@@ -162,6 +166,8 @@ impl Bed {
             path("hook.sock"),
             "--spool".into(),
             path("state/spool"),
+            "--ask".into(),
+            path("ask"),
             "--log".into(),
             path("hook.log"),
         ]

@@ -46,9 +46,28 @@ impl Podman {
         podman
     }
 
-    /// The shipped configuration, with this bed's paths.
+    /// Has podman call the hook for every container.
+    pub fn with_labels(self, bed: &Bed) -> Self {
+        self.install("remora-labels.json", bed);
+        self
+    }
+
+    /// Containers that start from now on have no hook.
+    pub fn without_hook(&self) {
+        fs::remove_file(self.hooks.join("remora.json")).expect("no hook");
+    }
+
+    pub fn storage(&self) -> PathBuf {
+        self.dir.path().join("storage")
+    }
+
     fn install_hook(&self, bed: &Bed) {
-        let text = fs::read(source("runtime-configs/podman/remora.json")).expect("no runtime-configs");
+        self.install("remora.json", bed);
+    }
+
+    /// A shipped configuration, with this bed's paths.
+    fn install(&self, name: &str, bed: &Bed) {
+        let text = fs::read(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
         let mut config: Value = serde_json::from_slice(&text).expect("not JSON");
         config["hook"]["path"] = build_dir().join("remora-hook").display().to_string().into();
         let args = config["hook"]["args"].as_array_mut().expect("args");

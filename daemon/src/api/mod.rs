@@ -23,6 +23,7 @@ use tokio::net::UnixListener;
 
 use crate::decode::text::json_document;
 use crate::event::Hub;
+use crate::manager::desk::Desk;
 use crate::metrics::{self, Gauges};
 use crate::registry::{Handle, record::is_meant};
 use crate::scope::abi::{Container, Reader};
@@ -32,6 +33,7 @@ use crate::stacks;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub registry: Handle,
+    pub desk: Desk,
     pub hub: Hub,
     pub stacks: stacks::Handle,
     pub kept: Arc<Mapped<Reader>>,
@@ -174,6 +176,7 @@ impl Api {
             history_limit,
             ring_bytes: self.ring_bytes,
             ring_used: self.places.iter().map(held).sum(),
+            managers: self.desk.managers().iter().filter_map(|m| Some((m.name(), m.is_up()?))).collect(),
             unattributed: self.kept[0].unattributed.load(Relaxed),
         }
     }

@@ -110,7 +110,7 @@ impl Cli {
             Command::Daemon => {
                 let config = config()?;
                 log(&config)?;
-                crate::daemon::run(config)?;
+                crate::daemon::run(config, self.config.as_deref())?;
             }
             Command::Ps(args) => wait(ps::run(args, socket()?))?,
             Command::Events(args) => wait(events::run(args, socket()?))?,

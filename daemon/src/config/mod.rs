@@ -4,6 +4,8 @@
 mod units;
 mod validate;
 
+use crate::manager::Managers;
+use crate::manager::wish::{LabelRules, Rules, Select};
 use crate::tracer::budget::Budget;
 use crate::tracer::params::Values;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use units::duration;
 pub use validate::valid_name;
 
 /// Read when no file is named; it need not exist.
@@ -42,6 +45,9 @@ pub struct Config {
     pub tracers: Tracers,
     pub events: Events,
     pub scan: Scan,
+    pub labels: LabelRules,
+    pub select: Vec<Select>,
+    pub managers: Managers,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +138,9 @@ impl Default for Config {
             tracers: Tracers::default(),
             events: Events::default(),
             scan: Scan::default(),
+            labels: LabelRules::default(),
+            select: Vec::new(),
+            managers: Managers::default(),
         }
     }
 }
@@ -199,6 +208,11 @@ impl Default for Scan {
 }
 
 impl Config {
+    /// By what it is decided who is traced.
+    pub fn rules(&self) -> Rules {
+        Rules { labels: self.labels.clone(), select: self.select.clone() }
+    }
+
     /// A named file must exist; the default one need not.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));

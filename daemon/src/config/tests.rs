@@ -82,6 +82,12 @@ fn a_value_out_of_range_names_its_key() {
         ("[events]\nfile_max_bytes = 1", "events.file_max_bytes"),
         ("[scan]\nruntime_roots = [\"/run/[\"]", "scan.runtime_roots"),
         ("[scan]\nruntime_roots = [\"run\"]", "scan.runtime_roots"),
+        ("[[select]]\nname = \"a\"", "select[0].trace"),
+        ("[[select]]\ntrace = \"none\"", "select[0].trace"),
+        ("[[select]]\ntrace = \"exec\"\n[[select]]\ntrace = \"B!\"", "select[1].trace"),
+        ("[[select]]\ntrace = \"exec\"\nparams = { exec = \"1\" }", "select[0].trace"),
+        ("[managers]\ntimeout = \"1s\"", "managers.timeout"),
+        ("[managers.podman]\nstorage = [\"here\"]", "managers.podman.storage"),
     ] {
         let error = parse(text).unwrap_err();
         let expected = format!("failed to accept configuration remora.toml: {key} ");

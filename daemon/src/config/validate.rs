@@ -44,7 +44,29 @@ impl Config {
         self.validate_hook()?;
         self.validate_limits()?;
         self.validate_tracers()?;
-        self.validate_scan()
+        self.validate_scan()?;
+        self.validate_rules()?;
+        self.validate_managers()
+    }
+
+    fn validate_rules(&self) -> Result<(), Invalid> {
+        const LABELS: &str = "labels.identity";
+        within(LABELS, self.labels.identity.len() as u64, 0..=32)?;
+        within("select", self.select.len() as u64, 0..=1024)?;
+        for (at, select) in self.select.iter().enumerate() {
+            select.check().map_err(|(key, why)| Invalid::new(format!("select[{at}].{key}"), why))?;
+        }
+        Ok(())
+    }
+
+    fn validate_managers(&self) -> Result<(), Invalid> {
+        let managers = &self.managers;
+        duration(
+            "managers.timeout",
+            managers.timeout,
+            Duration::from_millis(10)..=Duration::from_millis(400),
+        )?;
+        managers.podman.storage.iter().try_for_each(|path| absolute("managers.podman.storage", path))
     }
 
     fn validate_log(&self) -> Result<(), Invalid> {

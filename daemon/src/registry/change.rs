@@ -132,12 +132,12 @@ impl Registry {
         }
     }
 
-    fn wants(&self, record: &Record, name: &str) -> bool {
+    pub(super) fn wants(&self, record: &Record, name: &str) -> bool {
         let asked = || self.engine.resolve(&record.asked).0.iter().any(|t| t == name);
         record.switched.get(name).copied().unwrap_or_else(asked)
     }
 
-    fn give(&mut self, index: u32, name: &str, values: Values) -> Result<(), ChangeError> {
+    pub(super) fn give(&mut self, index: u32, name: &str, values: Values) -> Result<(), ChangeError> {
         let record = self.record(index)?;
         let mut params = record.params_of(name);
         params.extend(values);
@@ -159,7 +159,7 @@ impl Registry {
     }
 
     /// First it reports no more, then it is detached.
-    fn take(&mut self, index: u32, name: &str, why: &str) {
+    pub(super) fn take(&mut self, index: u32, name: &str, why: &str) {
         self.scope.clear_tracers(index, self.engine.bit(name, index));
         self.engine.release(name, index, std::time::Instant::now());
         self.mask(index);
@@ -204,7 +204,7 @@ impl Registry {
         container.map(|c| &mut c.record).ok_or_else(gone)
     }
 
-    fn remember(&self, index: u32) {
+    pub(super) fn remember(&self, index: u32) {
         if let Some(container) = self.live.get(&index)
             && let Err(e) = self.store.put(&container.record)
         {

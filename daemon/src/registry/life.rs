@@ -84,6 +84,7 @@ impl Registry {
     /// What is due now; when the next thing is.
     pub(super) fn tend(&mut self, now: Instant) -> Option<Instant> {
         self.look_after_the_ending();
+        self.look_for_escapes(now);
         let meters = self.engine.meters();
         let is_due = |c: &Container| {
             c.ending.is_some_and(|t| t <= now) && (c.patience.is_none_or(|t| t <= now) || c.is_read(&meters))
@@ -149,7 +150,7 @@ impl Registry {
     }
 
     /// Closes the account: last counts, last values of its series, out of scope, off the tracers.
-    fn settle(&mut self, index: u32, now: Instant) {
+    pub(super) fn settle(&mut self, index: u32, now: Instant) {
         let Some(mut container) = self.live.remove(&index) else { return };
         let meters = self.engine.meters();
         container.settle(&meters);

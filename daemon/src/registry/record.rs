@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use remora_wire::{Namespaces, time::unix_ns};
 use serde::{Deserialize, Serialize};
 
+use super::known::Choice;
 use crate::decode::value::rfc3339;
 use crate::metrics::files::Folders;
 use crate::oci::Identity;
@@ -130,6 +131,12 @@ pub struct Record {
     /// The words of its opt-in.
     #[serde(default)]
     pub asked: Vec<String>,
+    /// Who wanted it traced, if it did not ask itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
+    /// Cgroups that it was followed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escapes: Vec<String>,
     /// Switched on or off by somebody else, which goes over what it asked for.
     #[serde(default)]
     pub switched: BTreeMap<String, bool>,
