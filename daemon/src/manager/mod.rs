@@ -1,6 +1,9 @@
 //! What container managers say of their containers: names, labels, images, pods. Asked only in ways that do not
 //! wait for a hook, since the container that is asked about may be waiting for us.
 
+pub mod containerd;
+pub mod cri;
+mod grpc;
 pub mod wish;
 
 use std::{collections::BTreeMap, fmt::Debug, path::Path, time::Duration};
