@@ -10,6 +10,7 @@ mod flood;
 mod holes;
 mod hostile;
 mod hot;
+mod managers;
 mod scope;
 mod tables;
 mod tracers;
