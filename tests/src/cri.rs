@@ -55,8 +55,8 @@ impl Cri {
         let uid = format!("uid-{name}");
         let mut all = of_kubelet(name, &uid);
         all.extend(pairs(labels));
-        let host = NamespaceOption { network: NamespaceMode::Node.into(), ..NamespaceOption::default() };
-        let security = LinuxSandboxSecurityContext { namespace_options: Some(host), ..Default::default() };
+        let security =
+            LinuxSandboxSecurityContext { namespace_options: Some(namespaces()), ..Default::default() };
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.to_owned(),
@@ -85,8 +85,7 @@ impl Cri {
         labels.insert("io.kubernetes.container.name".into(), container.name.to_owned());
         labels.extend(pairs(container.labels));
         let mut linux = LinuxContainerConfig::default();
-        let host = NamespaceOption { network: NamespaceMode::Node.into(), ..NamespaceOption::default() };
-        linux.security_context.get_or_insert_default().namespace_options = Some(host);
+        linux.security_context.get_or_insert_default().namespace_options = Some(namespaces());
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: container.name.to_owned(), attempt: 0 }),
             image: Some(ImageSpec { image: format!("{}:latest", container.image), ..Default::default() }),
@@ -165,6 +164,12 @@ impl<'a> Container<'a> {
     pub fn new(name: &'a str, command: &'a [&'a str]) -> Self {
         Self { name, image: IMAGE, command, labels: &[], annotations: &[] }
     }
+}
+
+/// The host's network, and processes of one's own.
+fn namespaces() -> NamespaceOption {
+    let (network, pid) = (NamespaceMode::Node.into(), NamespaceMode::Container.into());
+    NamespaceOption { network, pid, ..NamespaceOption::default() }
 }
 
 /// What a kubelet labels pods and their containers with.

@@ -43,6 +43,7 @@ pub struct Facts {
 
 /// What a manager's stream of events tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most of them are known ones, and none is kept")]
 pub enum News {
     /// It runs, or its labels have changed.
     Known(Facts),

@@ -19,11 +19,13 @@ fn view(bed: &Bed, id: &str) -> serde_json::Value {
 fn assert_identity(bed: &Bed, id: &str, name: &str, pod: &str) {
     let view = view(bed, id);
     assert_eq!(view["name"], name, "{view}");
-    assert_eq!(view["image_name"], "localhost/remora-test:latest", "{view}");
-    assert_eq!(view["runtime"], "runc", "{view}");
+    let identity = &view["identity"];
+    assert_eq!(identity["image_name"], "localhost/remora-test:latest", "{view}");
+    assert_eq!(identity["runtime"], "runc", "{view}");
     let expected = serde_json::json!({ "name": pod, "namespace": NAMESPACE, "uid": format!("uid-{pod}") });
-    assert_eq!(view["pod"], expected, "{view}");
+    assert_eq!(identity["pod"], expected, "{view}");
     assert_eq!(view["ledger"].get("late"), None, "{view}");
+    assert_first_exec(bed, id, "/bin/sh");
     let events = bed.events_of(id);
     let first = events.first();
     assert_eq!(first["k8s"]["pod"]["name"], pod, "{first}");
@@ -70,7 +72,6 @@ fn a_pods_containers_ask_each_for_itself_or_together() {
         (&annotated, "web", "plain"),
     ];
     for (id, name, pod) in traced {
-        assert_first_exec(&bed, id, "/bin/sh");
         assert_identity(&bed, id, name, pod);
     }
     // Neither pause containers nor neighbours.

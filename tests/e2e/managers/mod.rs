@@ -3,11 +3,13 @@
 mod containerd;
 mod cri;
 
-use remora_tests::Bed;
+use remora_tests::{Bed, wait_for};
 
 /// The container's first event is the exec of its own program, as process 1.
 fn assert_first_exec(bed: &Bed, container: &str, program: &str) {
-    let events = bed.events_of(container);
+    let events = wait_for(&format!("an event of {container}"), || {
+        Some(bed.events_of(container)).filter(|events| !events.is_empty())
+    });
     let first = events.first();
     assert_eq!(first["event"]["name"], "exec", "{container}: {first}");
     assert_eq!(first["process"]["executable"]["path"], program, "{container}: {first}");
