@@ -77,6 +77,8 @@ impl Containerd {
         let base = self.path("base.json");
         fs::write(&base, base_spec(bed).to_string()).expect("failed to write the base specification");
         let (root, state) = (self.path("root"), self.state());
+        // Their `*` does not go over a slash.
+        let ours = r#"["io.remora.*", "io.remora.*/*"]"#;
         let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
         let text = format!(
             "version = 2\nroot = {root:?}\nstate = {state:?}\noom_score = 0\n\
@@ -84,7 +86,7 @@ impl Containerd {
              [{cri}]\nrestrict_oom_score_adj = true\ndisable_tcp_service = true\nsandbox_image = \"{PAUSE}:latest\"\n\
              [{cri}.containerd]\ndefault_runtime_name = \"runc\"\n\
              [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\nbase_runtime_spec = {base:?}\n\
-             pod_annotations = [\"io.remora.*\"]\ncontainer_annotations = [\"io.remora.*\"]\n",
+             pod_annotations = {ours}\ncontainer_annotations = {ours}\n",
             self.socket()
         );
         fs::write(self.path("config.toml"), text).expect("failed to write the configuration");
