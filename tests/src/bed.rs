@@ -81,6 +81,8 @@ impl Bed {
             ("managers", String::new()),
             // Each test has managers of its own.
             ("managers.podman", "storage = []\n".to_owned()),
+            ("managers.containerd", format!("socket = \"{dir}/containerd.sock\"\n")),
+            ("managers.cri", format!("socket = \"{dir}/cri.sock\"\n")),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));

@@ -2,6 +2,8 @@
 //! Each test has a bed of its own, so that tests run side by side and twice; what a bed made goes with it.
 
 pub mod bed;
+pub mod containerd;
+pub mod cri;
 pub mod dns;
 pub mod events;
 pub mod fixtures;
@@ -10,6 +12,8 @@ pub mod runc;
 pub mod trio;
 
 pub use bed::Bed;
+pub use containerd::Containerd;
+pub use cri::Cri;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;

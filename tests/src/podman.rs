@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -109,10 +109,15 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let _ = output(&mut self.command(&["rm", "--all", "--force", "--time", "0"]));
         let _ = output(&mut self.command(&["unmount", "--all"]));
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let here = self.dir.path().display().to_string();
-        for mount in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|m| m.starts_with(&here)) {
-            let _ = Command::new("umount").arg("-l").arg(mount).status();
-        }
+        unmount_below(self.dir.path());
+    }
+}
+
+/// What a killed manager has left mounted.
+pub(crate) fn unmount_below(dir: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let here = dir.display().to_string();
+    for mount in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|m| m.starts_with(&here)) {
+        let _ = Command::new("umount").arg("-l").arg(mount).status();
     }
 }

@@ -6,6 +6,9 @@ pub mod desk;
 pub mod podman;
 pub mod reload;
 pub mod watch;
+pub mod containerd;
+pub mod cri;
+mod grpc;
 pub mod wish;
 
 use std::{collections::BTreeMap, fmt::Debug, path::Path, time::Duration};
@@ -28,17 +31,28 @@ pub struct Managers {
     #[serde(with = "duration")]
     pub timeout: Duration,
     pub podman: podman::Settings,
+    pub containerd: containerd::Settings,
+    pub cri: cri::Settings,
 }
 
 impl Default for Managers {
     fn default() -> Self {
-        Self { timeout: Duration::from_millis(150), podman: podman::Settings::default() }
+        Self {
+            timeout: Duration::from_millis(150),
+            podman: podman::Settings::default(),
+            containerd: containerd::Settings::default(),
+            cri: cri::Settings::default(),
+        }
     }
 }
 
 /// Each manager that containers of this host may belong to; of several that own one, the first is asked.
 pub fn all(settings: &Managers) -> Vec<Box<dyn Manager>> {
-    vec![Box::new(podman::Podman::new(&settings.podman))]
+    vec![
+        Box::new(podman::Podman::new(&settings.podman)),
+        Box::new(containerd::Containerd::new(&settings.containerd)),
+        Box::new(cri::Cri::new(&settings.cri)),
+    ]
 }
 
 /// What a manager says of one container. Everything in it is anybody's to choose, and bounded by who reads it.
@@ -68,6 +82,7 @@ pub struct Facts {
 
 /// What a manager's stream of events tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "most of them are known ones, and none is kept")]
 pub enum News {
     /// It runs, or its labels have changed.
     Known(Facts),
