@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod stacks;
 pub mod api;
 pub mod daemon;
+pub mod setup;
 pub mod cli;

@@ -67,15 +67,20 @@ impl Podman {
 
     /// A shipped configuration, with this bed's paths.
     fn install(&self, name: &str, bed: &Bed) {
-        let text = fs::read(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
-        let mut config: Value = serde_json::from_slice(&text).expect("not JSON");
-        config["hook"]["path"] = build_dir().join("remora-hook").display().to_string().into();
+        let text = fs::read_to_string(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
+        let text = text.replace("/usr/local/bin", &build_dir().display().to_string());
+        let mut config: Value = serde_json::from_str(&text).expect("not JSON");
         let args = config["hook"]["args"].as_array_mut().expect("args");
         args.extend(bed.hook_args().into_iter().map(Value::from));
         if std::env::var_os("REMORA_VM").is_some() {
             config["hook"]["timeout"] = 30.into();
         }
         fs::write(self.hooks.join("remora.json"), config.to_string()).expect("failed to write the hook");
+    }
+
+    /// Where its hooks are looked for.
+    pub fn hooks(&self) -> &Path {
+        &self.hooks
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

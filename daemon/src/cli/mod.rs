@@ -6,6 +6,7 @@ mod markdown;
 mod ps;
 mod rows;
 mod run;
+mod runtime;
 mod stacks;
 mod table;
 mod tracer;
@@ -57,6 +58,10 @@ enum Command {
     Check(check::Args),
     /// Run a command in a cgroup of its own, traced from its first exec.
     Run(run::Args),
+    /// Tell a container manager about remora: shows what would change, asks, and can be undone.
+    InstallRuntime(runtime::Args),
+    /// Take that back; before the binaries are removed.
+    UninstallRuntime(runtime::Args),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
     Reset,
     /// Print the version.
@@ -121,6 +126,8 @@ impl Cli {
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
+            Command::InstallRuntime(args) => runtime::install(&args)?,
+            Command::UninstallRuntime(args) => runtime::uninstall(&args)?,
             Command::Reset => crate::daemon::reset(&config()?)?,
             Command::Trial => trial::child()?,
             Command::Symbolize => child::child()?,

@@ -9,6 +9,7 @@ pub mod watch;
 pub mod containerd;
 pub mod cri;
 mod grpc;
+pub mod docker;
 pub mod wish;
 
 use std::{collections::BTreeMap, fmt::Debug, path::Path, time::Duration};
@@ -31,6 +32,7 @@ pub struct Managers {
     #[serde(with = "duration")]
     pub timeout: Duration,
     pub podman: podman::Settings,
+    pub docker: docker::Settings,
     pub containerd: containerd::Settings,
     pub cri: cri::Settings,
 }
@@ -40,6 +42,7 @@ impl Default for Managers {
         Self {
             timeout: Duration::from_millis(150),
             podman: podman::Settings::default(),
+            docker: docker::Settings::default(),
             containerd: containerd::Settings::default(),
             cri: cri::Settings::default(),
         }
@@ -50,6 +53,7 @@ impl Default for Managers {
 pub fn all(settings: &Managers) -> Vec<Box<dyn Manager>> {
     vec![
         Box::new(podman::Podman::new(&settings.podman)),
+        Box::new(docker::Docker::new(&settings.docker)),
         Box::new(containerd::Containerd::new(&settings.containerd)),
         Box::new(cri::Cri::new(&settings.cri)),
     ]

@@ -57,8 +57,10 @@ fn a_container_that_opts_in_gets_our_hooks_once() {
     let edited = config(&rig);
     assert!(edited.starts_with(CONFIG.strip_suffix('}').unwrap()), "{edited}");
     let hooks = serde_json::from_str::<Value>(&edited).unwrap()["hooks"].clone();
-    let entry = |stage| json!([{ "path": HOOK, "args": ["remora-hook", stage], "timeout": 5 }]);
-    assert_eq!(hooks, json!({ "createRuntime": entry("createRuntime"), "poststop": entry("poststop") }));
+    let guard = r#"[ ! -x "$0" ] || exec "$0" "$@""#;
+    let start = json!([{ "path": HOOK, "args": ["remora-hook", "createRuntime"], "timeout": 5 }]);
+    let end = json!([{ "path": "/bin/sh", "args": ["sh", "-c", guard, HOOK, "poststop"], "timeout": 5 }]);
+    assert_eq!(hooks, json!({ "createRuntime": start, "poststop": end }));
 
     assert_eq!(create(&rig, |_| {}).code, Some(7));
     assert_eq!(config(&rig), edited);

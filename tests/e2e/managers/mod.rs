@@ -2,6 +2,10 @@
 
 mod containerd;
 mod cri;
+mod docker;
+mod escape;
+mod install;
+mod podman;
 
 use remora_tests::{Bed, wait_for};
 
@@ -15,5 +19,3 @@ fn assert_first_exec(bed: &Bed, container: &str, program: &str) {
     assert_eq!(first["process"]["executable"]["path"], program, "{container}: {first}");
     assert_eq!(first["process"]["vpid"], 1, "{container}: {first}");
 }
-mod escape;
-mod podman;

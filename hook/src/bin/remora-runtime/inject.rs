@@ -9,6 +9,9 @@ use std::fmt;
 use std::path::Path;
 
 const NAME: &str = "remora-hook";
+const SHELL: &str = "/bin/sh";
+/// Its first word is the hook's path.
+const GUARD: &str = r#"[ ! -x "$0" ] || exec "$0" "$@""#;
 /// Well beyond the hook's own budget, in seconds: a runtime that runs into it kills the container.
 const TIMEOUT_S: u32 = 5;
 /// Where a hook of ours goes, and in which lists it may stand already: prestart is the old createRuntime.
@@ -38,15 +41,26 @@ fn add(hooks: &mut Object, stage: &str, lists: &[&str], hook: &Path) -> Result<b
         }
     }
     let mut entries: Vec<Box<RawValue>> = hooks.take_apart(stage)?;
-    let entry = serde_json::json!({ "path": hook, "args": [NAME, stage], "timeout": TIMEOUT_S });
-    entries.push(to_raw_value(&entry)?);
+    entries.push(to_raw_value(&entry(stage, hook))?);
     hooks.set(stage, to_raw_value(&entries)?);
     Ok(true)
 }
 
+/// By the time that a container ends the hook may have been removed, which must not keep anybody from deleting it.
+fn entry(stage: &str, hook: &Path) -> serde_json::Value {
+    if stage == "poststop" && Path::new(SHELL).exists() {
+        return serde_json::json!({ "path": SHELL, "args": ["sh", "-c", GUARD, hook, stage], "timeout": TIMEOUT_S });
+    }
+    serde_json::json!({ "path": hook, "args": [NAME, stage], "timeout": TIMEOUT_S })
+}
+
+/// Called by itself, or by a shell that first looks whether it is there.
 fn is_ours(entry: &str) -> bool {
-    let path = Fields::parse(entry).ok().and_then(|fields| fields.get::<String>("path"));
-    path.is_some_and(|path| Path::new(&path).file_name().is_some_and(|name| name == NAME))
+    let Ok(fields) = Fields::parse(entry) else { return false };
+    let path = fields.get::<String>("path").unwrap_or_default();
+    let args = fields.get::<Vec<String>>("args").unwrap_or_default();
+    let named = |path: &str| Path::new(path).file_name().is_some_and(|name| name == NAME);
+    named(&path) || args.iter().any(|arg| named(arg))
 }
 
 /// A JSON object that keeps the order of its keys and the bytes of its values.
@@ -104,7 +118,8 @@ mod tests {
 
     const CREATE: &str =
         r#"{"args":["remora-hook","createRuntime"],"path":"/usr/bin/remora-hook","timeout":5}"#;
-    const POSTSTOP: &str = r#"{"args":["remora-hook","poststop"],"path":"/usr/bin/remora-hook","timeout":5}"#;
+    const POSTSTOP: &str = r#"{"args":["sh","-c","[ ! -x \"$0\" ] || exec \"$0\" \"$@\"","/usr/bin/remora-hook","poststop"],
+        "path":"/bin/sh","timeout":5}"#;
 
     fn edit(config: &str) -> Option<String> {
         inject(config, Path::new("/usr/bin/remora-hook")).unwrap()
@@ -153,6 +168,12 @@ mod tests {
         let hooks = parsed(&edit(config).unwrap())["hooks"].clone();
         assert_eq!(hooks.get("createRuntime"), None);
         assert_eq!(hooks["poststop"], parsed(&format!("[{POSTSTOP}]")));
+    }
+
+    #[test]
+    fn what_is_shipped_for_bundles_is_known_as_ours() {
+        let shipped = include_str!("../../../../runtime-configs/runc/hooks.json");
+        assert_eq!(edit(shipped), None);
     }
 
     #[test]

@@ -1,0 +1,358 @@
+//! `remora install-runtime` and `uninstall-runtime`: real managers call the hook, start containers without it, and have
+//! their files back to the byte.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use remora_tests::{Bed, Bundle, Docker, Podman, build_dir, output, run, source, wait_for};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::docker::{binaries, script};
+
+/// `remora VERB-runtime RUNTIME` with these arguments.
+fn remora(verb: &str, runtime: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(build_dir().join("remora"));
+    output(command.arg(format!("{verb}-runtime")).arg(runtime).args(args))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+fn does(verb: &str, runtime: &str, args: &[&str]) -> String {
+    let output = remora(verb, runtime, args);
+    assert!(output.status.success(), "{verb} {runtime}: {}", said(&output));
+    said(&output)
+}
+
+/// Path, mode, owner and content of all that is below a folder.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(dir).expect("a folder").flatten() {
+        let (path, meta) = (entry.path(), entry.metadata().expect("a file"));
+        let content = if meta.is_dir() { Vec::new() } else { fs::read(&path).expect("a file") };
+        if meta.is_dir() {
+            all.extend(tree(&path));
+        }
+        all.insert(path, (meta.mode(), meta.uid(), meta.gid(), content));
+    }
+    all
+}
+
+/// A root of a host with our binaries, and this as a manager's configuration.
+struct Host {
+    dir: TempDir,
+}
+
+impl Host {
+    fn new(file: &str, text: Option<&str>) -> Self {
+        let dir = tempfile::Builder::new().prefix("remora-host-").tempdir().expect("failed to make a folder");
+        let host = Self { dir };
+        for program in ["usr/local/bin/remora-hook", "usr/local/bin/remora-runtime", "bin/sh"] {
+            fs::create_dir_all(host.path(program).parent().expect("a folder"))
+                .expect("failed to make a folder");
+            script(&host.path(program), "exit 0");
+        }
+        if let Some(text) = text {
+            fs::create_dir_all(host.path(file).parent().expect("a folder")).expect("failed to make a folder");
+            fs::write(host.path(file), text).expect("failed to write a file");
+            fs::set_permissions(host.path(file), fs::Permissions::from_mode(0o640)).expect("failed to chmod");
+            chown(host.path(file), Some(0), Some(7)).expect("failed to chown");
+        }
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let root = self.dir.path().to_str().expect("a path");
+        [&["--root", root], more].concat()
+    }
+
+    fn tree(&self) -> BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)> {
+        tree(self.dir.path())
+    }
+}
+
+const DOCKER_JSON: &str =
+    "{\n  \"runtimes\": { \"kata\": { \"path\": \"/usr/bin/kata\" } },\n  \"mtu\":1450\n}\n";
+
+/// Runtime, options, its configuration and what may be in it.
+#[allow(clippy::type_complexity)]
+fn stock() -> Vec<(&'static str, Vec<&'static str>, &'static str, Option<String>)> {
+    let containerd = "etc/containerd/config.toml";
+    let sample = |name: &str| Some(fs::read_to_string(source("tests/configs").join(name)).expect("a sample"));
+    let nri = vec!["--containerd", "/nonexistent"];
+    let imports =
+        sample("containerd-3-edited.toml").map(|text| format!("imports = ['conf.d/*.toml']\n{text}"));
+    vec![
+        ("podman", vec![], "", None),
+        ("podman", vec!["--labels"], "", None),
+        ("podman", vec!["--hooks-dir", "/etc/containers/oci/hooks.d"], "", None),
+        ("crio", vec![], "etc/crio/crio.conf", Some("[crio]\n".to_owned())),
+        ("nerdctl", vec![], "", None),
+        ("docker", vec![], "etc/docker/daemon.json", None),
+        ("docker", vec!["--default"], "etc/docker/daemon.json", Some(String::new())),
+        ("docker", vec![], "etc/docker/daemon.json", Some("{}".to_owned())),
+        ("docker", vec!["--default"], "etc/docker/daemon.json", Some(DOCKER_JSON.to_owned())),
+        ("containerd", vec![], containerd, None),
+        ("containerd", vec!["--default"], containerd, sample("containerd-debian-12.toml")),
+        ("containerd", vec![], containerd, sample("containerd-debian-12.toml")),
+        ("containerd", vec![], containerd, sample("containerd-1.6-default.toml")),
+        ("containerd", vec!["--default"], containerd, sample("containerd-3-edited.toml")),
+        ("containerd", vec![], containerd, imports),
+        ("containerd-nri", nri, containerd, sample("containerd-3-edited.toml")),
+    ]
+}
+
+#[test]
+fn each_configuration_comes_back_to_the_byte() {
+    for (runtime, options, file, text) in stock() {
+        let case = format!("{runtime} {options:?} {text:?}");
+        let host = Host::new(file, text.as_deref());
+        let before = host.tree();
+        let shown = does("install", runtime, &host.args(&[&options[..], &["--dry-run"]].concat()));
+        assert!(shown.contains("+++ "), "{case}: {shown}");
+        assert_eq!(host.tree(), before, "{case}");
+        // There is nobody to ask.
+        let refused = remora("install", runtime, &host.args(&options));
+        assert!(!refused.status.success() && said(&refused).contains("--yes"), "{case}: {}", said(&refused));
+        assert_eq!(host.tree(), before, "{case}");
+
+        let yes = [&options[..], &["--yes"]].concat();
+        does("install", runtime, &host.args(&yes));
+        let with = host.tree();
+        assert_ne!(with, before, "{case}");
+        if let Some(text) = text
+            .filter(|_| fs::read(host.path(file)).ok() != before.get(&host.path(file)).map(|f| f.3.clone()))
+        {
+            let copy = format!("{file}.remora-backup");
+            assert_eq!(fs::read_to_string(host.path(&copy)).ok(), Some(text), "{case}");
+            assert_eq!(with[&host.path(file)].0, before[&host.path(file)].0, "{case}");
+            assert_eq!(with[&host.path(file)].2, 7, "{case}");
+        }
+        let again = does("install", runtime, &host.args(&yes));
+        assert!(again.starts_with("nothing to do"), "{case}: {again}");
+        assert_eq!(host.tree(), with, "{case}");
+
+        // Where the binaries have gone already, the way back is open all the same.
+        fs::remove_file(host.path("usr/local/bin/remora-hook")).expect("failed to remove a file");
+        does("uninstall", runtime, &host.args(&["--yes"]));
+        script(&host.path("usr/local/bin/remora-hook"), "exit 0");
+        assert_eq!(host.tree(), before, "{case}");
+        let again = does("uninstall", runtime, &host.args(&["--yes"]));
+        assert!(again.contains("nothing to do"), "{case}: {again}");
+        assert_eq!(host.tree(), before, "{case}");
+    }
+}
+
+#[test]
+fn an_administrators_edits_stay() {
+    let host = Host::new("etc/docker/daemon.json", Some(DOCKER_JSON));
+    does("install", "docker", &host.args(&["--yes"]));
+    let file = host.path("etc/docker/daemon.json");
+    let edited = fs::read_to_string(&file).expect("a file").replace("1450", "9000");
+    fs::write(&file, edited).expect("failed to write a file");
+    does("uninstall", "docker", &host.args(&["--yes"]));
+    assert_eq!(fs::read_to_string(&file).expect("a file"), DOCKER_JSON.replace("1450", "9000"));
+    assert!(!host.path("etc/remora").exists() && !host.path("etc/docker/daemon.json.remora-backup").exists());
+
+    let debian = fs::read_to_string(source("tests/configs/containerd-debian-12.toml")).expect("a sample");
+    let host = Host::new("etc/containerd/config.toml", Some(&debian));
+    does("install", "containerd", &host.args(&["--yes"]));
+    let file = host.path("etc/containerd/config.toml");
+    let mine = "\n[debug]\n  level = \"debug\" # mine\n";
+    fs::write(&file, fs::read_to_string(&file).expect("a file") + mine).expect("failed to write a file");
+    does("uninstall", "containerd", &host.args(&["--yes"]));
+    assert_eq!(fs::read_to_string(&file).expect("a file"), debian + mine);
+}
+
+#[test]
+fn podman_and_crio_share_a_file() {
+    let host = Host::new("", None);
+    let before = host.tree();
+    does("install", "podman", &host.args(&["--yes"]));
+    does("install", "crio", &host.args(&["--yes"]));
+    let file = host.path("usr/share/containers/oci/hooks.d/remora.json");
+    let told = does("uninstall", "podman", &host.args(&["--yes"]));
+    assert!(told.contains("crio uses it") && file.exists(), "{told}");
+    does("uninstall", "crio", &host.args(&["--yes"]));
+    assert!(!file.exists());
+    let files = |tree: BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)>| {
+        tree.into_keys().filter(|p| p.is_file()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(host.tree()), files(before));
+}
+
+#[test]
+fn what_is_not_understood_is_refused_whole() {
+    for (runtime, file, text, place) in [
+        ("docker", "etc/docker/daemon.json", "{\"runtimes\": []}", "\"runtimes\" is no object"),
+        ("docker", "etc/docker/daemon.json", "{ // mine\n}", "line 1"),
+        ("containerd", "etc/containerd/config.toml", "version = 2\nbroken", "line 2"),
+        ("containerd", "etc/containerd/config.toml", "[plugins]\n", "version = 1"),
+        ("podman", "usr/share/containers/oci/hooks.d/remora.json", "{}", "is not remora's"),
+    ] {
+        let host = Host::new(file, Some(text));
+        let before = host.tree();
+        let refused = remora("install", runtime, &host.args(&["--yes"]));
+        let why = said(&refused);
+        assert!(
+            !refused.status.success() && why.contains(place) && why.contains(file),
+            "{runtime} {text}: {why}"
+        );
+        assert_eq!(host.tree(), before, "{runtime} {text}");
+    }
+    let host = Host::new("", None);
+    fs::remove_file(host.path("usr/local/bin/remora-runtime")).expect("failed to remove a file");
+    let refused = said(&remora("install", "docker", &host.args(&["--yes"])));
+    assert!(
+        refused.contains("usr/local/bin/remora-runtime") && refused.contains("binaries first"),
+        "{refused}"
+    );
+    chown(host.path("usr/local/bin/remora-hook"), Some(1234), None).expect("failed to chown");
+    let refused = said(&remora("install", "podman", &host.args(&["--yes"])));
+    assert!(refused.contains("belongs to user 1234"), "{refused}");
+}
+
+#[test]
+fn podman_calls_the_hook_and_starts_without_it() {
+    let bed = Bed::new();
+    let podman = Podman::new(&bed);
+    let bin = binaries(&bed);
+    let (hooks, etc) = (podman.hooks().display().to_string(), bed.path("etc").display().to_string());
+    fs::remove_file(podman.hooks().join("remora.json")).expect("failed to remove the bed's own");
+    let args =
+        ["--hooks-dir", &hooks, "--bin-dir", bin.to_str().expect("a path"), "--etc-dir", &etc, "--yes"];
+    does("install", "podman", &args);
+    let traced = ["--annotation", "io.remora.trace=exec", "--rm"];
+    podman.run("seen", &traced, &["/bin/ls", "/"]);
+    assert_eq!(bed.ended("seen")["ledger"].get("late"), None);
+    assert_eq!(bed.events_of("seen").first()["process"]["executable"]["path"], "/bin/ls");
+
+    podman.run("long", &[&traced[..], &["--detach"]].concat(), &["sleep", "1000"]);
+    fs::remove_file(bin.join("remora-hook")).expect("failed to remove the hook");
+    podman.run("unseen", &traced, &["/bin/ls", "/"]);
+    podman.run("silent", &["--rm"], &["/bin/ls", "/"]);
+    assert_eq!(bed.container("unseen"), None);
+    run(&mut podman.command(&["rm", "--force", "--time", "0", "long"]));
+    bed.ended("long");
+
+    does("uninstall", "podman", &args);
+    assert_eq!(fs::read_dir(podman.hooks()).expect("a folder").count(), 0);
+    assert!(!Path::new(&etc).exists());
+    podman.run("after", &traced, &["/bin/ls", "/"]);
+    bed.assert_empty();
+}
+
+#[test]
+fn docker_calls_the_wrapper_and_starts_without_it() {
+    let bed = Bed::new();
+    let bin = binaries(&bed);
+    let stock = "{\n\t\"debug\": false\n}\n";
+    let mut docker = Docker::new(stock);
+    let (config, etc) = (docker.config().display().to_string(), bed.path("etc").display().to_string());
+    let bin_dir = bin.display().to_string();
+    let args = ["--manager-config", &config, "--bin-dir", &bin_dir, "--etc-dir", &etc, "--default", "--yes"];
+    does("install", "docker", &args);
+    docker.stop();
+    docker.start();
+    let wants = ["--env", "WANTS=traced-please"];
+    let seen = docker.run("seen", &[&wants[..], &["--detach"]].concat(), &["/bin/ls", "/"]);
+    assert_eq!(bed.ended(&seen)["ledger"].get("late"), None);
+    assert_eq!(bed.events_of(&seen).first()["process"]["executable"]["path"], "/bin/ls");
+
+    // The hook goes first, then the wrapper; who runs goes on, and can be removed.
+    docker.run("long", &[&wants[..], &["--detach"]].concat(), &["sleep", "1000"]);
+    fs::remove_file(bin.join("remora-hook")).expect("failed to remove the hook");
+    docker.run("unseen", &[&wants[..], &["--rm"]].concat(), &["/bin/ls", "/"]);
+    fs::remove_file(bin.join("remora-runtime")).expect("failed to remove the wrapper");
+    docker.run("silent", &[&wants[..], &["--rm"]].concat(), &["/bin/ls", "/"]);
+    run(&mut docker.command(&["start", "--attach", "seen"]));
+    let long = docker.id("long");
+    run(&mut docker.command(&["rm", "--force", "long"]));
+    bed.ended(&long);
+
+    does("uninstall", "docker", &args);
+    assert_eq!(fs::read_to_string(docker.config()).expect("a file"), stock);
+    docker.stop();
+    docker.start();
+    docker.run("after", &["--rm"], &["/bin/ls", "/"]);
+    bed.assert_empty();
+}
+
+#[test]
+fn containerd_takes_what_is_generated() {
+    let bed = Bed::new();
+    let bin = binaries(&bed);
+    let dir = bed.path("containerd");
+    fs::create_dir(&dir).expect("failed to make a folder");
+    let config = dir.join("config.toml");
+    let debian = fs::read_to_string(source("tests/configs/containerd-debian-12.toml")).expect("a sample");
+    fs::write(&config, &debian).expect("failed to write a file");
+    let (config_arg, etc) = (config.display().to_string(), bed.path("etc").display().to_string());
+    let bin_dir = bin.display().to_string();
+    let args = ["--manager-config", &config_arg, "--bin-dir", &bin_dir, "--etc-dir", &etc, "--yes"];
+    does("install", "containerd", &args);
+
+    let dump = run(Command::new("containerd").arg("--config").arg(&config).args(["config", "dump"]));
+    for handler in [
+        "runtimes.runc]",
+        "runtimes.remora]",
+        "base_runtime_spec = \"/",
+        "pod_annotations = [\"io.remora.*\"]",
+    ] {
+        assert!(dump.contains(handler), "{handler}: {dump}");
+    }
+    // What containerd starts a container from, started as it is: with the hook, and without.
+    let spec: Value =
+        serde_json::from_slice(&fs::read(dir.join("remora-base-spec.json")).expect("a file")).expect("JSON");
+    assert_eq!(spec["process"].get("rlimits"), None);
+    let start = |id: &str| {
+        let bundle = Bundle::with(&bed, id, &["/bin/ls", "/"], |config| {
+            config["hooks"] = spec["hooks"].clone();
+            config["annotations"]["io.remora.trace"] = "exec".into();
+        });
+        bundle.run();
+    };
+    start("seen");
+    assert_eq!(bed.ended("seen")["ledger"].get("late"), None);
+    fs::remove_file(bin.join("remora-hook")).expect("failed to remove the hook");
+    start("unseen");
+    assert_eq!(bed.container("unseen"), None);
+
+    does("uninstall", "containerd", &args);
+    assert_eq!(fs::read_to_string(&config).expect("a file"), debian);
+    assert_eq!(fs::read_dir(&dir).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_guarded_runtime_is_the_real_one_where_the_wrapper_is_gone() {
+    let bed = Bed::new();
+    let bin = binaries(&bed);
+    let (etc, bin_dir) = (bed.path("etc").display().to_string(), bin.display().to_string());
+    let args = ["--bin-dir", &bin_dir, "--etc-dir", &etc, "--yes"];
+    let told = does("install", "nerdctl", &args);
+    let guarded = bed.path("etc/guarded-runtime");
+    assert!(told.contains(&format!("--runc-binary {}", guarded.display())), "{told}");
+    let version = |path: &Path| run(Command::new(path).arg("--version"));
+    let runc = version(Path::new("runc"));
+    assert_eq!(version(&guarded), runc);
+    fs::remove_file(bin.join("remora-runtime")).expect("failed to remove the wrapper");
+    // As a shim may call it: with nothing in the environment.
+    let bare = run(Command::new(&guarded).arg("--version").env_clear());
+    assert_eq!(bare, runc);
+    let crun = run(Command::new(&guarded).arg("--version").env("REMORA_RUNTIME", "crun"));
+    assert!(crun.contains("crun"), "{crun}");
+    does("uninstall", "nerdctl", &args);
+    wait_for("the folder to be gone", || (!bed.path("etc").exists()).then_some(()));
+}
