@@ -226,7 +226,9 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
     for sub in ["containers", "ended", "tracers", "objects", "spool"] {
         remove(&config.state_dir.join(sub))?;
     }
-    let _ = fs::remove_file(config.state_dir.join("changes.json"));
+    for file in ["changes.json", "attached.json"] {
+        let _ = fs::remove_file(config.state_dir.join(file));
+    }
     let _ = fs::remove_file(stacks_file(config));
     for socket in [&config.hook.socket, &config.api.socket] {
         let _ = fs::remove_file(socket);

@@ -1,5 +1,6 @@
 //! End to end, as root: the binaries as built, real runtimes, the running kernel.
 
+mod attach;
 mod bad_input;
 mod contract;
 mod crash;

@@ -2,6 +2,7 @@
 //! Each test has a bed of its own, so that tests run side by side and twice; what a bed made goes with it.
 
 pub mod bed;
+pub mod cgroup;
 pub mod dns;
 pub mod events;
 pub mod fixtures;
@@ -10,6 +11,7 @@ pub mod runc;
 pub mod trio;
 
 pub use bed::Bed;
+pub use cgroup::Cgroup;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod attach;
 mod check;
 mod events;
 mod markdown;
@@ -57,6 +58,10 @@ enum Command {
     Check(check::Args),
     /// Run a command in a cgroup of its own, traced from its first exec.
     Run(run::Args),
+    /// Trace a systemd unit, or the cgroup of a process, as if it were a container.
+    Attach(attach::Args),
+    /// End that.
+    Detach(attach::DetachArgs),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
     Reset,
     /// Print the version.
@@ -119,6 +124,8 @@ impl Cli {
             Command::Table(args) => wait(rows::run(args, socket()?))?,
             Command::Stacks(args) => wait(stacks::run(args, socket()?))?,
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
+            Command::Attach(args) => wait(attach::run(args, socket()?))?,
+            Command::Detach(args) => wait(attach::detach(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::Reset => crate::daemon::reset(&config()?)?,

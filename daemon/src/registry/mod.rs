@@ -1,5 +1,6 @@
 //! Who is in scope. One thread owns the truth; everybody else holds a handle and asks.
 
+pub mod attach;
 pub mod change;
 mod container;
 mod life;
@@ -49,6 +50,7 @@ pub enum Command {
     AskForCost,
     Change(Box<Change>, oneshot::Sender<Result<serde_json::Value, ChangeError>>),
     InitExited { index: u32, cgroup: u64 },
+    CgroupsMade,
     Stop(oneshot::Sender<()>),
 }
 
@@ -133,6 +135,7 @@ pub struct Registry {
     parting: Vec<(Instant, Surveyed)>,
     /// Cgroups of ended containers that the reader may still find records of.
     forgetting: Vec<(Instant, u64)>,
+    units: attach::Units,
     own: mpsc::Sender<Command>,
 }
 
@@ -152,6 +155,7 @@ impl Registry {
         let store = Store::new(&config.state_dir, config.limits.ended)?;
         let ended = store.ended().into();
         let mut registry = Self {
+            units: attach::Units::load(&config.state_dir),
             stacks: Minder::new(stacks, config.limits.series_linger),
             config,
             cgroups,
@@ -217,6 +221,7 @@ impl Registry {
             Command::AskForCost => self.engine.ask_for_cost(),
             Command::Change(change, reply) => drop(reply.send(self.change(*change))),
             Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
+            Command::CgroupsMade => self.look_for_units(),
             Command::Stop(_) => {}
         }
     }
@@ -224,7 +229,7 @@ impl Registry {
     fn views(&self) -> Vec<View> {
         let meters = self.engine.meters();
         let live = self.live.values().map(|c| self.view(c, &meters));
-        live.chain(self.ended.iter().map(|r| r.view("ended"))).collect()
+        live.chain(self.waiting()).chain(self.ended.iter().map(|r| r.view("ended"))).collect()
     }
 
     /// With the tracers that it has now.
