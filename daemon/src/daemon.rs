@@ -213,8 +213,8 @@ fn stacks_file(config: &Config) -> PathBuf {
     config.state_dir.join("stacks.json")
 }
 
-/// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
-pub fn reset(config: &Config) -> anyhow::Result<()> {
+/// Removes everything that outlives the daemon: pins, sockets, and state unless it is to be kept. For uninstalling.
+pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     let _lock = lock(config)?;
     let remove = |path: &Path| match fs::remove_dir_all(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -223,6 +223,12 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         _ => Ok(()),
     };
     remove(&config.bpffs.join("remora"))?;
+    for socket in [&config.hook.socket, &config.api.socket] {
+        let _ = fs::remove_file(socket);
+    }
+    if keep_state {
+        return Ok(());
+    }
     for sub in ["containers", "ended", "tracers", "objects", "spool"] {
         remove(&config.state_dir.join(sub))?;
     }
@@ -230,8 +236,5 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         let _ = fs::remove_file(config.state_dir.join(file));
     }
     let _ = fs::remove_file(stacks_file(config));
-    for socket in [&config.hook.socket, &config.api.socket] {
-        let _ = fs::remove_file(socket);
-    }
     Ok(())
 }

@@ -63,7 +63,7 @@ enum Command {
     /// End that.
     Detach(attach::DetachArgs),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
-    Reset,
+    Reset(ResetArgs),
     /// Print the version.
     Version,
     /// Find out whether an object can be looked into; the daemon's own use.
@@ -72,6 +72,13 @@ enum Command {
     /// Look for the names of functions in containers' programs; the daemon's own use.
     #[command(name = child::COMMAND, hide = true)]
     Symbolize,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResetArgs {
+    /// Only what runs or is listened on: programs, maps and sockets, not ledgers and settings.
+    #[arg(long)]
+    keep_state: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -128,7 +135,7 @@ impl Cli {
             Command::Detach(args) => wait(attach::detach(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
-            Command::Reset => crate::daemon::reset(&config()?)?,
+            Command::Reset(args) => crate::daemon::reset(&config()?, args.keep_state)?,
             Command::Trial => trial::child()?,
             Command::Symbolize => child::child()?,
             Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),
