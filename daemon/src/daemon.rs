@@ -84,6 +84,9 @@ struct Parts {
 async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let hook = listen::hook(&config)?;
     let api_socket = listen::api(&config)?;
+    let metrics = config.api.metrics_listen;
+    let metrics = metrics.map(|at| api::remote::Remote::new(at, config.api.metrics_token_file.clone()));
+    let metrics = metrics.transpose()?;
     let parts = assemble(&config)?;
     let epoch = parts.api.kept[0].epoch.load(Relaxed);
     let file = match &config.events.file {
@@ -101,7 +104,14 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
                 None => std::future::pending().await,
             }
         };
+        let remote = async {
+            match metrics {
+                Some(metrics) => metrics.serve(parts.api.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = remote => {}
             () = intake::serve(hook, config.hook.clone(), parts.registry.clone()) => {}
             () = intake::replay(config.state_dir.join("spool"), parts.registry.clone()) => {}
             _ = api::serve(api_socket, parts.api.clone()) => {}

@@ -11,6 +11,7 @@ mod flood;
 mod holes;
 mod hostile;
 mod hot;
+mod remote;
 mod scope;
 mod tables;
 mod tracers;

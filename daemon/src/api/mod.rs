@@ -6,6 +6,7 @@ mod changes;
 pub mod client;
 mod events;
 mod profile;
+pub mod remote;
 mod tables;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -153,13 +154,18 @@ async fn tracer(State(api): State<Api>, name: Named, asked: Asked) -> Response {
 }
 
 async fn scrape(State(api): State<Api>, asked: Asked) -> Response {
-    if let Err(response) = api.heed(asked).await {
-        return response;
+    match api.heed(asked).await {
+        Ok(()) => render(&api).await,
+        Err(response) => response,
     }
+}
+
+async fn render(api: &Api) -> Response {
     let Some(survey) = api.registry.survey().await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
     };
-    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &api.gauges())).await;
+    let gauges = api.clone();
+    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &gauges.gauges())).await;
     let text = text.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -3,6 +3,7 @@
 mod attach;
 mod check;
 mod events;
+mod host;
 mod markdown;
 mod ps;
 mod rows;
@@ -62,6 +63,8 @@ enum Command {
     Attach(attach::Args),
     /// End that.
     Detach(attach::DetachArgs),
+    /// Install the hook on a host from within a container, or remove it.
+    Host(host::Args),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
     Reset(ResetArgs),
     /// Print the version.
@@ -135,6 +138,7 @@ impl Cli {
             Command::Detach(args) => wait(attach::detach(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
+            Command::Host(args) => host::run(args)?,
             Command::Reset(args) => crate::daemon::reset(&config()?, args.keep_state)?,
             Command::Trial => trial::child()?,
             Command::Symbolize => child::child()?,
