@@ -91,6 +91,9 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
     let mut hangup = tokio::signal::unix::signal(SignalKind::hangup())?;
     let hook = listen::hook(&config)?;
     let api_socket = listen::api(&config)?;
+    let metrics = config.api.metrics_listen;
+    let metrics = metrics.map(|at| api::remote::Remote::new(at, config.api.metrics_token_file.clone()));
+    let metrics = metrics.transpose()?;
     let parts = assemble(&config)?;
     let epoch = parts.api.kept[0].epoch.load(Relaxed);
     let file = match &config.events.file {
@@ -108,11 +111,18 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
                 None => std::future::pending().await,
             }
         };
+        let remote = async {
+            match metrics {
+                Some(metrics) => metrics.serve(parts.api.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = intake::serve(hook, config.hook.clone(), parts.desk.clone()) => {}
             () = intake::replay(config.state_dir.join("spool"), parts.desk.clone()) => {}
             () = manager::watch::all(parts.desk.clone()) => {}
             () = heed(&config, path, &mut hangup, &parts.desk) => {}
+            () = remote => {}
             _ = api::serve(api_socket, parts.api.clone()) => {}
             () = write => {}
         }
@@ -237,8 +247,8 @@ fn stacks_file(config: &Config) -> PathBuf {
     config.state_dir.join("stacks.json")
 }
 
-/// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
-pub fn reset(config: &Config) -> anyhow::Result<()> {
+/// Removes everything that outlives the daemon: pins, sockets, and state unless it is to be kept. For uninstalling.
+pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     let _lock = lock(config)?;
     let remove = |path: &Path| match fs::remove_dir_all(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -247,13 +257,18 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         _ => Ok(()),
     };
     remove(&config.bpffs.join("remora"))?;
-    for sub in ["containers", "ended", "tracers", "objects", "spool"] {
-        remove(&config.state_dir.join(sub))?;
-    }
-    let _ = fs::remove_file(config.state_dir.join("changes.json"));
-    let _ = fs::remove_file(stacks_file(config));
     for file in [&config.hook.socket, &config.api.socket, &config.run_dir.join("ask")] {
         let _ = fs::remove_file(file);
     }
+    if keep_state {
+        return Ok(());
+    }
+    for sub in ["containers", "ended", "tracers", "objects", "spool"] {
+        remove(&config.state_dir.join(sub))?;
+    }
+    for file in ["changes.json", "attached.json"] {
+        let _ = fs::remove_file(config.state_dir.join(file));
+    }
+    let _ = fs::remove_file(stacks_file(config));
     Ok(())
 }

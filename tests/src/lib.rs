@@ -4,6 +4,7 @@
 pub mod bed;
 pub mod containerd;
 pub mod cri;
+pub mod cgroup;
 pub mod dns;
 pub mod docker;
 pub mod events;
@@ -16,6 +17,7 @@ pub use bed::Bed;
 pub use containerd::Containerd;
 pub use cri::Cri;
 pub use docker::Docker;
+pub use cgroup::Cgroup;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;

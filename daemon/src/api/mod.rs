@@ -6,6 +6,7 @@ mod changes;
 pub mod client;
 mod events;
 mod profile;
+pub mod remote;
 mod tables;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -50,8 +51,8 @@ fn router(api: Api) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/v1/version", get(version))
-        .route("/v1/containers", get(containers))
-        .route("/v1/containers/{id}", get(container))
+        .route("/v1/containers", changes::containers(get(containers)))
+        .route("/v1/containers/{id}", changes::container(get(container)))
         .route("/v1/containers/{id}/stacks", get(profile::first))
         .route("/v1/containers/{id}/stacks/{table}", get(profile::of_table))
         .route("/v1/containers/{id}/tables", get(tables::list))
@@ -155,13 +156,18 @@ async fn tracer(State(api): State<Api>, name: Named, asked: Asked) -> Response {
 }
 
 async fn scrape(State(api): State<Api>, asked: Asked) -> Response {
-    if let Err(response) = api.heed(asked).await {
-        return response;
+    match api.heed(asked).await {
+        Ok(()) => render(&api).await,
+        Err(response) => response,
     }
+}
+
+async fn render(api: &Api) -> Response {
     let Some(survey) = api.registry.survey().await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
     };
-    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &api.gauges())).await;
+    let gauges = api.clone();
+    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &gauges.gauges())).await;
     let text = text.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

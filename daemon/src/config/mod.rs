@@ -11,6 +11,7 @@ use crate::tracer::params::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +69,12 @@ pub struct Hook {
 pub struct Api {
     pub socket: PathBuf,
     pub group: String,
+    /// Metrics are also served there over TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Holds the bearer token without which nobody gets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,7 +165,13 @@ impl Default for Hook {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { socket: "/run/remora/api.sock".into(), group: "remora".into() }
+        let (metrics_listen, metrics_token_file) = (None, None);
+        Self {
+            socket: "/run/remora/api.sock".into(),
+            group: "remora".into(),
+            metrics_listen,
+            metrics_token_file,
+        }
     }
 }
 

@@ -70,6 +70,8 @@ fn a_value_out_of_range_names_its_key() {
         ("[hook]\npeer_timeout = \"1ms\"", "hook.peer_timeout"),
         ("[api]\nsocket = \"/run/remora/hook.sock\"", "api.socket"),
         ("[api]\ngroup = \"\"", "api.group"),
+        ("[api]\nmetrics_listen = \"0.0.0.0:9758\"", "api.metrics_listen"),
+        ("[api]\nmetrics_token_file = \"token\"", "api.metrics_token_file"),
         ("[limits]\ncontainers = 4097", "limits.containers"),
         ("[limits]\nring_bytes = 5000000", "limits.ring_bytes"),
         ("[limits]\nring_bytes = \"32KiB\"", "limits.ring_bytes"),

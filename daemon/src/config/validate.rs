@@ -42,6 +42,7 @@ impl Config {
         self.validate_log()?;
         self.validate_paths()?;
         self.validate_hook()?;
+        self.validate_metrics()?;
         self.validate_limits()?;
         self.validate_tracers()?;
         self.validate_scan()?;
@@ -98,6 +99,20 @@ impl Config {
         duration("hook.peer_timeout", self.hook.peer_timeout, timeout)?;
         match self.api.group.as_str() {
             "" => Err(Invalid::new("api.group", "is empty: name a group, \"root\" for root alone")),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_metrics(&self) -> Result<(), Invalid> {
+        let (listen, token) = (self.api.metrics_listen, &self.api.metrics_token_file);
+        if let Some(token) = token {
+            absolute("api.metrics_token_file", token)?;
+        }
+        match listen {
+            Some(address) if !address.ip().is_loopback() && token.is_none() => {
+                let reason = format!("is {address}, beyond loopback: set api.metrics_token_file, too");
+                Err(Invalid::new("api.metrics_listen", reason))
+            }
             _ => Ok(()),
         }
     }

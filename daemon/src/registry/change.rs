@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::attach::Wish;
 use super::container::base_at;
 use super::record::{Record, is_meant};
 use super::{Container, Registry};
@@ -25,6 +26,9 @@ pub enum Change {
         tracer: String,
         own: Own,
     },
+    /// A unit, process or cgroup becomes a container.
+    Attach(Wish),
+    Detach(String),
 }
 
 #[derive(Debug)]
@@ -80,11 +84,13 @@ impl Registry {
                     Own::Set(values) => self.set_own(index, &tracer, values),
                 }
             }
+            Change::Attach(wish) => self.attach_to(wish),
+            Change::Detach(wanted) => self.detach(&wanted),
         }
     }
 
     /// The live container of this id or name.
-    fn meant(&self, wanted: &str) -> Result<u32, ChangeError> {
+    pub(super) fn meant(&self, wanted: &str) -> Result<u32, ChangeError> {
         let of =
             |c: &Container| c.ending.is_none() && is_meant(wanted, &c.record.key.id, &c.record.identity.name);
         let all: Vec<u32> = self.live.iter().filter(|(_, c)| of(c)).map(|(i, _)| *i).collect();
@@ -191,9 +197,9 @@ impl Registry {
         Ok(json!({ "tracer": name, "on": false }))
     }
 
-    /// Tells the kernel which tracers the container has now.
+    /// Tells the kernel which tracers the container has now; one that ends gets none any more.
     fn mask(&self, index: u32) {
-        let Some(container) = self.live.get(&index) else { return };
+        let Some(container) = self.live.get(&index).filter(|c| c.ending.is_none()) else { return };
         let names = container.record.tracers.iter();
         self.scope.set_tracers(index, names.map(|name| self.engine.bit(name, index)).fold(0, |a, b| a | b));
     }

@@ -1,5 +1,6 @@
 //! Who is in scope. One thread owns the truth; everybody else holds a handle and asks.
 
+pub mod attach;
 pub mod change;
 mod container;
 mod escape;
@@ -68,6 +69,7 @@ pub enum Command {
         index: u32,
         cgroup: u64,
     },
+    CgroupsMade,
     Stop(oneshot::Sender<()>),
 }
 
@@ -182,6 +184,7 @@ pub struct Registry {
     forgetting: Vec<(Instant, u64)>,
     /// When to look whether one has left its cgroup.
     escapes_due: Instant,
+    units: attach::Units,
     own: mpsc::Sender<Command>,
 }
 
@@ -201,6 +204,7 @@ impl Registry {
         let store = Store::new(&config.state_dir, config.limits.ended)?;
         let ended = store.ended().into();
         let mut registry = Self {
+            units: attach::Units::load(&config.state_dir),
             stacks: Minder::new(stacks, config.limits.series_linger),
             config,
             cgroups,
@@ -269,6 +273,7 @@ impl Registry {
             Command::AskForCost => self.engine.ask_for_cost(),
             Command::Change(change, reply) => drop(reply.send(self.change(*change))),
             Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
+            Command::CgroupsMade => self.look_for_units(),
             // What there is to be looked at is looked at after each command.
             Command::Look | Command::Stop(_) => {}
         }
@@ -277,7 +282,7 @@ impl Registry {
     fn views(&self) -> Vec<View> {
         let meters = self.engine.meters();
         let live = self.live.values().map(|c| self.view(c, &meters));
-        live.chain(self.ended.iter().map(|r| r.view("ended"))).collect()
+        live.chain(self.waiting()).chain(self.ended.iter().map(|r| r.view("ended"))).collect()
     }
 
     /// With the tracers that it has now.

@@ -73,7 +73,7 @@ impl Registry {
             // prestart and createRuntime are both configured, or a notice was replayed.
             return Ok(format!("in scope already, place {index}"));
         }
-        self.replace_generation(&key)?;
+        self.replace_generation(&key, peer)?;
         let (tracers, unknown) = self.engine.resolve(&opt_in.tracers);
         let late = late.or_else(|| {
             let told = "the notice came after its first exec";
@@ -99,6 +99,7 @@ impl Registry {
             boot: self.boot.clone(),
             index: self.scope.free_index().ok_or("all places are taken; raise limits.containers")?,
             pid,
+            attached: false,
             cgroup_path: group.path.display().to_string(),
             identity,
             namespaces: notice.namespaces,
@@ -162,9 +163,11 @@ impl Registry {
         self.directory.put_subject(root, container.subject.clone());
         self.scope.fill(index, root, mask, if fresh { container.record.pid } else { 0 });
         let entered = self.scope.admit(root, index).map_err(|e| e.to_string());
-        // First the root, then those below: what is made meanwhile inherits in the kernel.
+        // First the root, then those below: what is made meanwhile inherits in the kernel. Containers that are
+        // in scope by themselves stay so.
+        let others = self.live.values().map(|c| c.record.key.cgroup).filter(|id| *id != root).collect();
         let below = entered.and_then(|()| {
-            cgroup::subtree(&place.cgroup)
+            cgroup::subtree(&place.cgroup, &others)
                 .into_iter()
                 .filter(|id| *id != root)
                 .try_for_each(|id| self.scope.admit(id, index).map_err(|e| e.to_string()))
@@ -229,6 +232,7 @@ impl Registry {
             boot: self.boot.clone(),
             index: u32::MAX,
             pid: notice.pid.unwrap_or_default(),
+            attached: false,
             cgroup_path: String::new(),
             identity: Identity::from_notice(notice),
             namespaces: notice.namespaces,
@@ -249,7 +253,7 @@ impl Registry {
     }
 
     /// The same id, or the same cgroup, with another process: what was there before has ended.
-    fn replace_generation(&mut self, key: &Key) -> Result<(), Refusal> {
+    fn replace_generation(&mut self, key: &Key, peer: Peer) -> Result<(), Refusal> {
         let same = |c: &Container| c.record.key.cgroup == key.cgroup || c.record.key.id == key.id;
         let old: Vec<u32> = self.live.iter().filter(|(_, c)| same(c)).map(|(i, _)| *i).collect();
         for index in old {
@@ -262,6 +266,10 @@ impl Registry {
             let alive = proc::start_time(container.pid).is_ok_and(|t| t == container.key.start_time);
             if alive && container.key.cgroup == key.cgroup && container.key.id != key.id {
                 return Err(format!("its cgroup is that of container {}", printable(&container.key.id)));
+            }
+            // Nobody ends somebody else's account by using its id.
+            if !container.is_gone() {
+                may_speak_for(peer, container.pid)?;
             }
             self.finish(index, "replaced by a new generation");
         }
