@@ -22,6 +22,7 @@ use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings
 use crate::{intake, registry, sink, stacks};
 
 mod listen;
+mod news;
 
 /// Below bpffs; another contract between daemon and kernel means another folder.
 pub fn pins(config: &Config) -> PathBuf {
@@ -105,6 +106,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
             () = intake::serve(hook, config.hook.clone(), parts.registry.clone()) => {}
             () = intake::replay(config.state_dir.join("spool"), parts.registry.clone()) => {}
             _ = api::serve(api_socket, parts.api.clone()) => {}
+            () = news::serve_nri(&config, &parts.registry) => {}
             () = write => {}
         }
     };

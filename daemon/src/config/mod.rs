@@ -42,6 +42,7 @@ pub struct Config {
     pub tracers: Tracers,
     pub events: Events,
     pub scan: Scan,
+    pub managers: Managers,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,6 +119,13 @@ pub struct Scan {
     pub at_start: bool,
 }
 
+/// The ways to container managers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Managers {
+    pub nri: crate::nri::Settings,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -132,6 +140,7 @@ impl Default for Config {
             tracers: Tracers::default(),
             events: Events::default(),
             scan: Scan::default(),
+            managers: Managers::default(),
         }
     }
 }

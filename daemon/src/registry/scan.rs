@@ -94,7 +94,7 @@ fn crun_status(dir: &Path) -> Option<Found> {
     Some(Found { pid: status.pid, bundle: status.bundle })
 }
 
-fn namespaces(pid: u32) -> remora_wire::Namespaces {
+pub fn namespaces(pid: u32) -> remora_wire::Namespaces {
     use std::os::unix::fs::MetadataExt;
     let inode = |name| fs::metadata(format!("/proc/{pid}/ns/{name}")).map_or(0, |m| m.ino());
     remora_wire::Namespaces {
