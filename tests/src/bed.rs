@@ -76,6 +76,8 @@ impl Bed {
             ("limits", String::new()),
             ("tracers", String::new()),
             ("events", String::new()),
+            // Nobody's but the test's own.
+            ("managers.nri", "enabled = false\n".to_owned()),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));

@@ -2,6 +2,7 @@
 
 mod containerd;
 mod cri;
+mod nri;
 
 use remora_tests::Bed;
 
