@@ -28,7 +28,7 @@ pub use settings::Settings;
 
 /// Between attempts where no runtime listens, and after a connection that had worked.
 const SOON: Duration = Duration::from_secs(1);
-const ABSENT: Duration = Duration::from_secs(5);
+const ABSENT: Duration = Duration::from_secs(2);
 /// Longest between attempts at a runtime that does not take us on, or that we do not understand.
 const REFUSED: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(2);

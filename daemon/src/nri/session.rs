@@ -178,6 +178,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         let (name, version) = (cut(&request.runtime_name), cut(&request.runtime_version));
         tracing::info!(runtime = ?name, version = ?version, "taken on as an NRI plugin");
         self.configured = true;
+        self.until = None;
         ConfigureResponse { events: CREATE_CONTAINER }
     }
 
