@@ -26,6 +26,7 @@ use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings
 use crate::{intake, registry, sink, stacks};
 
 mod listen;
+mod news;
 
 /// Below bpffs; another contract between daemon and kernel means another folder.
 pub fn pins(config: &Config) -> PathBuf {
@@ -124,6 +125,7 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
             () = heed(&config, path, &mut hangup, &parts.desk) => {}
             () = remote => {}
             _ = api::serve(api_socket, parts.api.clone()) => {}
+            () = news::serve_nri(&config, &parts.desk) => {}
             () = write => {}
         }
     };

@@ -83,6 +83,8 @@ impl Bed {
             ("managers.podman", "storage = []\n".to_owned()),
             ("managers.containerd", format!("socket = \"{dir}/containerd.sock\"\n")),
             ("managers.cri", format!("socket = \"{dir}/cri.sock\"\n")),
+            // Nobody's but the test's own.
+            ("managers.nri", "enabled = false\n".to_owned()),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));

@@ -23,15 +23,44 @@ pub struct Containerd {
     /// ctr's containers' namespace, so that nobody else's has the same name.
     namespace: String,
     child: Option<Child>,
+    /// With NRI, and nothing of ours in its configuration.
+    nri: Option<Nri>,
+}
+
+#[derive(Debug)]
+struct Nri {
+    socket: PathBuf,
+    /// Where a containerd is that has it.
+    programs: PathBuf,
 }
 
 impl Containerd {
     /// Runs, with images, and calls the bed's hook for what is started through [`Self::wrapper`] or as a pod.
     pub fn new(bed: &Bed) -> Self {
+        Self::of(bed, None)
+    }
+
+    /// Serves NRI where [`Self::nri_socket`] says, to a plugin that adds [`Self::hook`].
+    pub fn with_nri(bed: &Bed) -> Self {
+        let programs = run(&mut Command::new(source("tests/nri-containerd"))).trim().into();
+        Self::of(bed, Some(Nri { socket: Self::nri_socket(bed), programs }))
+    }
+
+    pub fn nri_socket(bed: &Bed) -> PathBuf {
+        bed.path("nri.sock")
+    }
+
+    /// What a plugin adds: the hook with the bed's arguments.
+    pub fn nri_hook(bed: &Bed) -> PathBuf {
+        bed.path("remora-hook")
+    }
+
+    fn of(bed: &Bed, nri: Option<Nri>) -> Self {
         let dir = tempfile::Builder::new().prefix("remora-ctrd-").tempdir().expect("failed to make a folder");
         let namespace = bed.name();
-        let mut containerd = Self { dir, namespace, child: None };
-        containerd.write_hook(bed);
+        let mut containerd = Self { dir, namespace, child: None, nri };
+        write_hook(bed, &containerd.path("remora-hook"));
+        write_hook(bed, &Self::nri_hook(bed));
         containerd.write_config(bed);
         containerd.start();
         containerd.import();
@@ -63,40 +92,71 @@ impl Containerd {
         self.child.as_ref().expect("no containerd").id()
     }
 
-    /// The wrapper names the hook and nothing else: the bed's arguments are in a script of the hook's name.
-    fn write_hook(&self, bed: &Bed) {
-        let hook = self.path("remora-hook");
-        let args: Vec<String> = bed.hook_args().iter().map(|a| format!("'{a}'")).collect();
-        let text =
-            format!("#!/bin/sh\nexec {}/remora-hook {} \"$@\"\n", build_dir().display(), args.join(" "));
-        fs::write(&hook, text).expect("failed to write the hook");
-        fs::set_permissions(&hook, PermissionsExt::from_mode(0o755)).expect("failed to make it a program");
-    }
-
     fn write_config(&self, bed: &Bed) {
         let base = self.path("base.json");
-        fs::write(&base, base_spec(bed).to_string()).expect("failed to write the base specification");
+        fs::write(&base, self.base_spec(bed).to_string()).expect("failed to write the base specification");
         let (root, state) = (self.path("root"), self.state());
-        // Their `*` does not go over a slash.
-        let ours = r#"["io.remora.*", "io.remora.*/*"]"#;
         let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
         let text = format!(
             "version = 2\nroot = {root:?}\nstate = {state:?}\noom_score = 0\n\
              [grpc]\naddress = {:?}\n\
              [{cri}]\nrestrict_oom_score_adj = true\ndisable_tcp_service = true\nsandbox_image = \"{PAUSE}:latest\"\n\
              [{cri}.containerd]\ndefault_runtime_name = \"runc\"\n\
-             [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\nbase_runtime_spec = {base:?}\n\
-             pod_annotations = {ours}\ncontainer_annotations = {ours}\n",
-            self.socket()
+             [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\nbase_runtime_spec = {base:?}\n{}",
+             self.socket(),
+             self.ours()
         );
         fs::write(self.path("config.toml"), text).expect("failed to write the configuration");
+    }
+
+    /// The runtime's default without limits that may not be raised, and with our hooks unless a plugin adds them.
+    fn base_spec(&self, bed: &Bed) -> Value {
+        let default = run(self.program("ctr").args(["oci", "spec"]));
+        let mut spec: Value = serde_json::from_str(&default).expect("not JSON");
+        spec["process"].as_object_mut().expect("a process").remove("rlimits");
+        if self.nri.is_some() {
+            return spec;
+        }
+        let hook = |stage: &str| {
+            let mut args = vec!["remora-hook".to_owned()];
+            args.extend(bed.hook_args());
+            args.push(stage.to_owned());
+            json!([{ "path": build_dir().join("remora-hook"), "args": args, "timeout": 10 }])
+        };
+        spec["hooks"] = json!({ "createRuntime": hook("createRuntime"), "poststop": hook("poststop") });
+        spec
+    }
+
+    /// What makes its containers traceable, after the runtime's own lines.
+    fn ours(&self) -> String {
+        let Some(nri) = &self.nri else {
+            // Their `*` does not go over a slash.
+            let ours = r#"["io.remora.*", "io.remora.*/*"]"#;
+            return format!("pod_annotations = {ours}\ncontainer_annotations = {ours}\n");
+        };
+        let plugins = self.path("nri");
+        format!(
+            "[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = false\nsocket_path = {:?}\n\
+             plugin_path = {plugins:?}\nplugin_config_path = {plugins:?}\n",
+            nri.socket
+        )
+    }
+
+    /// A program of containerd's.
+    fn program(&self, name: &str) -> Command {
+        let Some(nri) = &self.nri else { return Command::new(name) };
+        let mut command = Command::new(nri.programs.join(name));
+        // Where it looks for its shims.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", nri.programs.display()));
+        command
     }
 
     /// Starts it, and waits until it answers.
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "containerd runs already");
         let log = File::options().create(true).append(true).open(self.path("log")).expect("no log");
-        let mut command = Command::new("containerd");
+        let mut command = self.program("containerd");
         command.arg("--config").arg(self.path("config.toml"));
         command.env("REMORA_HOOK", self.path("remora-hook")).env("REMORA_RUNTIME", "runc");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("no log")).stderr(log);
@@ -131,7 +191,7 @@ impl Containerd {
 
     /// In the namespace of the test's own, unless another one is said.
     pub fn ctr(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = self.program("ctr");
         command.arg("--address").arg(self.socket());
         command.args(["--namespace", &self.namespace]).args(args).stdin(Stdio::null());
         command
@@ -183,6 +243,13 @@ impl Containerd {
         Cri::connect(&self.socket(), &self.cgroup())
     }
 
+    /// The specification by which a pod's container runs.
+    pub fn spec(&self, id: &str) -> Value {
+        let bundle = self.state().join("io.containerd.runtime.v2.task").join(OF_PODS).join(id);
+        let text = fs::read(bundle.join("config.json")).expect("no config.json");
+        serde_json::from_slice(&text).expect("not JSON")
+    }
+
     /// Where containerd keeps bundles: namespace and id.
     fn bundles(&self) -> Vec<(String, String)> {
         let listed = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
@@ -198,19 +265,12 @@ impl Containerd {
     }
 }
 
-/// The runtime's default, with our hooks in it and without limits that may not be raised.
-fn base_spec(bed: &Bed) -> Value {
-    let mut spec: Value =
-        serde_json::from_str(&run(Command::new("ctr").args(["oci", "spec"]))).expect("not JSON");
-    spec["process"].as_object_mut().expect("a process").remove("rlimits");
-    let hook = |stage: &str| {
-        let mut args = vec!["remora-hook".to_owned()];
-        args.extend(bed.hook_args());
-        args.push(stage.to_owned());
-        json!([{ "path": build_dir().join("remora-hook"), "args": args, "timeout": 10 }])
-    };
-    spec["hooks"] = json!({ "createRuntime": hook("createRuntime"), "poststop": hook("poststop") });
-    spec
+/// The wrapper names the hook and nothing else: the bed's arguments are in a script of the hook's name.
+pub fn write_hook(bed: &Bed, hook: &Path) {
+    let args: Vec<String> = bed.hook_args().iter().map(|a| format!("'{a}'")).collect();
+    let text = format!("#!/bin/sh\nexec {}/remora-hook {} \"$@\"\n", build_dir().display(), args.join(" "));
+    fs::write(hook, text).expect("failed to write the hook");
+    fs::set_permissions(hook, PermissionsExt::from_mode(0o755)).expect("failed to make it a program");
 }
 
 fn processes() -> impl Iterator<Item = u32> {

@@ -131,6 +131,7 @@ pub struct Scan {
     pub at_start: bool,
 }
 
+/// The ways to container managers.
 impl Default for Config {
     fn default() -> Self {
         Self {

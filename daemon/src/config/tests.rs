@@ -26,8 +26,10 @@ fn the_example_is_the_default() {
 #[test]
 fn the_example_names_every_key() {
     // A value for what has none by default, as the example's commented lines do.
-    let all = Config { events: Events { file: Some("/e".into()), ..Events::default() }, ..Config::default() };
-    let example = EXAMPLE.replace("# file =", "file =");
+    let mut all =
+        Config { events: Events { file: Some("/e".into()), ..Events::default() }, ..Config::default() };
+    all.managers.nri.hook = Some("/h".into());
+    let example = EXAMPLE.replace("# file =", "file =").replace("# hook =", "hook =");
     assert_eq!(
         keys(&example.parse().unwrap(), ""),
         keys(&toml::Table::try_from(&all).unwrap(), ""),
@@ -125,4 +127,13 @@ fn only_a_named_file_must_exist() {
     let file = dir.path().join("remora.toml");
     std::fs::write(&file, "log = \"debug\"\n").unwrap();
     assert_eq!(Config::load(Some(&file)).unwrap().log, "debug");
+}
+
+#[test]
+fn the_index_of_an_nri_plugin_is_two_digits() {
+    assert!(parse("[managers.nri]\nindex = \"07\"").is_ok());
+    for index in ["7", "100", "1x", ""] {
+        let error = parse(&format!("[managers.nri]\nindex = {index:?}")).unwrap_err();
+        assert!(error.contains("managers.nri.index") && error.contains("two digits"), "{error}");
+    }
 }

@@ -47,7 +47,8 @@ impl Config {
         self.validate_tracers()?;
         self.validate_scan()?;
         self.validate_rules()?;
-        self.validate_managers()
+        self.validate_managers()?;
+        self.validate_nri()
     }
 
     fn validate_rules(&self) -> Result<(), Invalid> {
@@ -162,6 +163,13 @@ impl Config {
                 .map_err(|e| Invalid::new(KEY, format!("holds {root:?}, which is no pattern: {e}")))?;
         }
         Ok(())
+    }
+
+    fn validate_nri(&self) -> Result<(), Invalid> {
+        let nri = &self.managers.nri;
+        socket("managers.nri.socket", &nri.socket)?;
+        nri.hook.as_deref().map_or(Ok(()), |hook| absolute("managers.nri.hook", hook))?;
+        nri.check_index().map_err(|why| Invalid::new("managers.nri.index", why))
     }
 }
 

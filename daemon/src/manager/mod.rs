@@ -35,6 +35,7 @@ pub struct Managers {
     pub docker: docker::Settings,
     pub containerd: containerd::Settings,
     pub cri: cri::Settings,
+    pub nri: crate::nri::Settings,
 }
 
 impl Default for Managers {
@@ -45,6 +46,7 @@ impl Default for Managers {
             docker: docker::Settings::default(),
             containerd: containerd::Settings::default(),
             cri: cri::Settings::default(),
+            nri: crate::nri::Settings::default(),
         }
     }
 }

@@ -127,6 +127,17 @@ impl Identity {
     }
 }
 
+/// What these annotations lack to name the container and its pod, for a manager that says it elsewhere.
+pub fn lacking_names(annotations: &Annotations, name: &str, pod: Option<&Pod>) -> Annotations {
+    let of_pod = pod.map(|pod| {
+        [(&POD_NAME[..], &pod.name), (&POD_NAMESPACE, &pod.namespace), (&POD_UID, &pod.uid)]
+            .map(|(keys, value)| (keys, value.as_str()))
+    });
+    let known = [(&NAME[..], name)].into_iter().chain(of_pod.into_iter().flatten());
+    let lacking = known.filter(|(keys, value)| !value.is_empty() && first(annotations, keys).is_empty());
+    lacking.map(|(keys, value)| (keys[0].to_owned(), bounded(value))).collect()
+}
+
 fn bounded(text: &str) -> String {
     cut(text, MAX_FIELD).to_owned()
 }

@@ -6,6 +6,7 @@ mod docker;
 mod escape;
 mod install;
 mod podman;
+mod nri;
 
 use remora_tests::{Bed, wait_for};
 
