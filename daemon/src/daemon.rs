@@ -142,7 +142,8 @@ async fn heed(config: &Config, path: Option<&Path>, hangup: &mut Signal, desk: &
     while hangup.recv().await.is_some() {
         let before = desk.rules();
         desk.reload(config, path).await;
-        scan_if(*before != *desk.rules(), config, desk, "selected since the rules changed").await;
+        let changed = *before != *desk.rules();
+        scan_if(changed && config.scan.at_start, config, desk, "found when the rules changed").await;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use remora_wire::{Ack, Notice, Stage, opts_in, time::unix_ns};
+use remora_wire::{Ack, Notice, Stage, time::unix_ns};
 use tokio::sync::{Semaphore, watch};
 
 use super::asked::Asked;
@@ -87,7 +87,7 @@ impl Desk {
     /// What a hook told. Who asks by itself is passed on at once; about others their manager is asked first.
     pub async fn notice(&self, notice: Notice, peer: Peer, late: Option<String>) -> Ack {
         let starts = notice.stage != Stage::Poststop;
-        if starts && !opts_in(&notice.annotations) {
+        if starts && !asks(&notice) {
             return self.perhaps(notice, peer, late).await;
         }
         // Only root's word leads to a manager: ids and bundles are anybody's to claim.
@@ -190,7 +190,7 @@ impl Desk {
 
     /// A container found in a runtime's state: by its own word, or else by the rules, if no manager knows better.
     pub async fn found(&self, mut notice: Notice, why: &str) {
-        if opts_in(&notice.annotations) {
+        if asks(&notice) {
             self.notice(notice, Peer { uid: 0 }, Some(why.to_owned())).await;
         } else if self.owner(&notice).is_none() {
             let rules = self.rules();
@@ -203,13 +203,18 @@ impl Desk {
 
     async fn late(&self, notice: Notice, known: Known, why: &str) {
         let in_scope = self.0.registry.known(known.clone()).await;
-        if in_scope || !is_alive(&notice) || OptIn::from_annotations(&notice.annotations) == Ok(None) {
+        if in_scope || !is_alive(&notice) || !asks(&notice) {
             return;
         }
         let age = notice.start_time.map(proc::age).unwrap_or_default();
         let late = format!("{why}, {:.1} s after its start", age.as_secs_f64());
         self.0.registry.wanted(notice, Some(late), known).await;
     }
+}
+
+/// Whether the container asks by its own annotations, rightly or wrongly.
+fn asks(notice: &Notice) -> bool {
+    OptIn::from_annotations(&notice.annotations) != Ok(None)
 }
 
 fn not_wanted() -> Ack {

@@ -68,6 +68,7 @@ pub struct Facts {
 
 /// What a manager's stream of events tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "few wait at a time, and most are the large one")]
 pub enum News {
     /// It runs, or its labels have changed.
     Known(Facts),

@@ -15,6 +15,8 @@ use crate::tracer::params::{ParamValue, Values};
 
 type Refusal = String;
 
+const NOT_IN_SCOPE: &str = "not in scope";
+
 impl Registry {
     pub(super) fn notice(
         &mut self,
@@ -32,6 +34,8 @@ impl Registry {
         }
         let id = printable(&notice.id);
         match result {
+            // Nobody's business: while labels matter, poststop comes of everybody.
+            Ok(message) if message == NOT_IN_SCOPE => Ack { ok: true, message },
             Ok(message) => {
                 tracing::info!(container = id, stage = ?notice.stage, "{message}");
                 Ack { ok: true, message }
@@ -268,7 +272,7 @@ impl Registry {
         // Of several generations the newest, which may be on its way out already.
         let of = |c: &&mut Container| c.record.key.id == notice.id;
         let Some(container) = self.live.values_mut().filter(of).max_by_key(|c| c.ending.is_none()) else {
-            return Ok("not in scope".to_owned());
+            return Ok(NOT_IN_SCOPE.to_owned());
         };
         if peer.uid != 0 {
             may_speak_for(peer, container.record.pid)?;

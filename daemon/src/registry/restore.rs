@@ -55,6 +55,7 @@ impl Registry {
             if let Some(index) = self.scope.free_index() {
                 record.index = index;
                 record.base.clear();
+                record.escapes.clear();
                 let id = record.key.id.clone();
                 if let Err(e) = self.enter(record) {
                     tracing::warn!(container = id, "failed to take up again: {e}");
@@ -81,7 +82,9 @@ impl Registry {
         let place = record.place();
         let mut mask = 0;
         for name in record.tracers.clone() {
-            let unwanted = !record.asked.is_empty() && !self.wants(&record, &name);
+            // An early version did not write down what was asked for.
+            let is_told = record.choice.is_some() || !record.asked.is_empty();
+            let unwanted = is_told && !self.wants(&record, &name);
             if unwanted || record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
                 continue;
             }
