@@ -147,6 +147,22 @@ fn a_unit_is_followed_from_start_to_start_until_it_is_detached() {
 }
 
 #[test]
+fn what_is_detached_stays_so_after_a_crash() {
+    let mut bed = Bed::tracing("exec");
+    bed.start();
+    let group = Cgroup::new(None, &format!("{}-group", bed.name()));
+    attach(&bed, &["--cgroup", &group.relative(), "--name", "mine", "--trace", "exec"]);
+    detach(&bed, "mine");
+    bed.kill();
+    bed.start();
+    run(&mut group.command(&["/bin/ls"]));
+    let view = bed.ended("mine");
+    assert_eq!(view["ledger"]["end"], serde_json::json!(["detached"]), "{view}");
+    assert_eq!(view["ledger"]["tracers"]["exec"]["counted"], 0, "{view}");
+    bed.assert_empty();
+}
+
+#[test]
 fn a_unit_is_not_mistaken_for_what_a_container_calls_so() {
     let mut bed = Bed::tracing("exec");
     bed.start();

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering::Relaxed};
 
 use super::Registry;
+use super::attach::DETACHED;
 use super::container::Container;
 use super::record::Record;
 use crate::host::cgroup;
@@ -22,7 +23,9 @@ impl Registry {
         let mut known = Vec::new();
         for record in now {
             known.push(record.index);
+            let detached = record.ledger.end.iter().any(|why| why == DETACHED).then(|| record.key.id.clone());
             self.take_up(record);
+            detached.iter().for_each(|id| self.let_go(id));
         }
         // Places of nobody known, of a daemon that was killed before it could write down who it was.
         for index in 0..table.len() as u32 {

@@ -28,6 +28,8 @@ use wish::{Subject, Target};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to leave alone what could not be put in scope.
 const REST: Duration = Duration::from_secs(10);
+/// How what was detached has ended.
+pub(super) const DETACHED: &str = "detached";
 const LATE: &str = "attached while it ran";
 
 /// Units that are followed, and what tells that one may have started.
@@ -211,12 +213,14 @@ impl Registry {
     }
 
     /// It reports nothing from here on; the rest is an end like any other.
-    fn let_go(&mut self, id: &str) {
+    pub(super) fn let_go(&mut self, id: &str) {
         let of = |c: &Container| c.record.attached && c.record.key.id == id && c.ending.is_none();
         let found: Vec<u32> = self.live.iter().filter(|(_, c)| of(c)).map(|(i, _)| *i).collect();
         for index in found {
             self.scope.set_tracers(index, 0);
-            self.finish(index, "detached");
+            self.finish(index, DETACHED);
+            // A daemon that is killed now must not leave another that goes on.
+            self.remember(index);
         }
     }
 
@@ -243,13 +247,15 @@ impl Registry {
             self.units.wake = None;
             return None;
         }
-        // First the watches, then the look: what is made in between is told.
-        self.watch_slices();
-        for at in &idle {
-            if self.units.list.all()[*at].due <= now {
-                let outcome = self.take_up_unit(*at);
-                self.units.list.tried(*at, outcome, now);
-            }
+        let is_due = |at: &&usize| self.units.list.all()[**at].due <= now;
+        let due: Vec<usize> = idle.iter().filter(is_due).copied().collect();
+        if !due.is_empty() {
+            // First the watches, then the look: what is made in between is told.
+            self.watch_slices();
+        }
+        for at in due {
+            let outcome = self.take_up_unit(at);
+            self.units.list.tried(at, outcome, now);
         }
         idle.iter().map(|at| self.units.list.all()[*at].due).min()
     }
