@@ -140,7 +140,8 @@ impl Containerd {
     /// `ctr run` of an image; `options` come before it.
     pub fn run_command(&self, id: &str, options: &[&str], image: &str, args: &[&str]) -> Command {
         let cgroup = format!("{}/{id}", self.cgroup());
-        let mut command = self.ctr(&["run", "--cgroup", &cgroup]);
+        // Where cgroup2 has no controllers, none can be asked for.
+        let mut command = self.ctr(&["run", "--cgroup", &cgroup, "--cpu-shares", "0"]);
         command.args(options).arg(format!("{image}:latest")).arg(id).args(args);
         command
     }
