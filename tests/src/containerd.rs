@@ -102,6 +102,8 @@ impl Containerd {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("no log")).stderr(log);
         self.child = Some(command.spawn().expect("failed to start containerd"));
         wait_for("containerd", || output(&mut self.ctr(&["version"])).status.success().then_some(()));
+        let mut cri = self.cri();
+        wait_for("the CRI plugin", || cri.serves().then_some(()));
     }
 
     /// SIGKILL.
