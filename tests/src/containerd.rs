@@ -162,6 +162,8 @@ impl Containerd {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("no log")).stderr(log);
         self.child = Some(command.spawn().expect("failed to start containerd"));
         wait_for("containerd", || output(&mut self.ctr(&["version"])).status.success().then_some(()));
+        let mut cri = self.cri();
+        wait_for("the CRI plugin", || cri.serves().then_some(()));
     }
 
     /// SIGKILL.
@@ -200,7 +202,8 @@ impl Containerd {
     /// `ctr run` of an image; `options` come before it.
     pub fn run_command(&self, id: &str, options: &[&str], image: &str, args: &[&str]) -> Command {
         let cgroup = format!("{}/{id}", self.cgroup());
-        let mut command = self.ctr(&["run", "--cgroup", &cgroup]);
+        // Where cgroup2 has no controllers, none can be asked for.
+        let mut command = self.ctr(&["run", "--cgroup", &cgroup, "--cpu-shares", "0"]);
         command.args(options).arg(format!("{image}:latest")).arg(id).args(args);
         command
     }

@@ -7,7 +7,7 @@ use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerStatusRequest, CreateContainerRequest, ImageSpec,
     LinuxContainerConfig, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption,
     PodSandboxConfig, PodSandboxMetadata, RemoveContainerRequest, RemovePodSandboxRequest,
-    RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
+    RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest, VersionRequest,
     runtime_service_client::RuntimeServiceClient,
 };
 use serde_json::Value;
@@ -48,6 +48,11 @@ impl Cri {
         let endpoint = Endpoint::from_static("http://localhost");
         let channel = runtime.block_on(endpoint.connect_with_connector(connector)).expect("no CRI");
         Self { runtime, client: RuntimeServiceClient::new(channel), cgroup: cgroup.to_owned() }
+    }
+
+    /// Whether the runtime serves: right after its start it answers that it does not yet.
+    pub fn serves(&mut self) -> bool {
+        self.runtime.block_on(self.client.version(VersionRequest::default())).is_ok()
     }
 
     /// A pod of namespace `shop`, of uid `uid-NAME`.

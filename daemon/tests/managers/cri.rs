@@ -12,7 +12,6 @@ use remora_tests::{
     bed::signal,
     containerd::LABELLED,
     cri::{Container, NAMESPACE, pairs},
-    wait_for,
 };
 
 use crate::{Watch, about, assert_absent, assert_late, can_run, containerd, running};
@@ -112,12 +111,7 @@ fn what_happens_is_told() {
     assert!(watch.end().is_err(), "the connection is gone");
     assert_absent(&manages(&containerd));
     containerd.start();
-    wait_for("the CRI plugin", || remora_is_answered(&containerd));
-}
-
-/// Right after its start containerd answers that its CRI plugin does not yet.
-fn remora_is_answered(containerd: &Containerd) -> Option<()> {
-    crate::wait(manages(containerd).running()).ok().map(drop)
+    assert!(running(&manages(&containerd)).iter().all(|facts| facts.id == pod.id));
 }
 
 #[test]
