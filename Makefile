@@ -143,7 +143,7 @@ install: ## put binaries, units and hook configuration in place (DESTDIR, PREFIX
 	$(call put_text,runtime-configs/podman/remora.json,$(HOOKSDIR)/remora.json)
 
 uninstall: ## take away configuration first, the binaries last; logs and ledgers stay
-	@systemd/unused "$(DESTDIR)" "$(PREFIX)"
+	@systemd/unused "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"
 	rm -f $(DESTDIR)$(HOOKSDIR)/remora.json
 	$(if $(LIVE),systemd/deactivate)
 	$(if $(DESTDIR),,-$(PREFIX)/bin/remora reset)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use similar::TextDiff;
 
-use super::record::{Entry, Record, other_user};
+use super::record::{Entry, Record, hand_over, other_user};
 use super::{Kind, Options, Was, files};
 
 /// One file, on disk.
@@ -20,6 +20,8 @@ pub struct Change {
     /// None: it goes.
     pub new: Option<String>,
     mode: u32,
+    /// Nobody of us has changed it before.
+    first: bool,
 }
 
 /// What is to be done, and not done yet.
@@ -65,7 +67,14 @@ impl Work {
             });
             if target.current.as_ref() != Some(&after) {
                 let path = files::resolve(&options.on_disk(&target.path), &options.root)?;
-                changes.push(Change { path, old: target.current, new: Some(after), mode: target.mode });
+                let first = known.is_none() && other_user(options, &target.path)?.is_none();
+                changes.push(Change {
+                    path,
+                    old: target.current,
+                    new: Some(after),
+                    mode: target.mode,
+                    first,
+                });
             }
         }
         Ok(Self { changes, notes: Vec::new(), old, record: Some(record) })
@@ -91,7 +100,7 @@ impl Work {
             let entry = old.as_ref().and_then(|record| record.entry(&path));
             let new = without_us(&text, kind, entry).with_context(named(&path))?;
             if new.as_ref() != Some(&text) {
-                changes.push(Change { path: disk, old: Some(text), new, mode: 0o644 });
+                changes.push(Change { path: disk, old: Some(text), new, mode: 0o644, first: false });
             }
         }
         Ok(Self { changes, notes, old, record: None })
@@ -117,14 +126,14 @@ impl Work {
     }
 
     fn apply_record(&self, mut record: Record, options: &Options) -> anyhow::Result<()> {
+        record.made.extend(Record::make_folders(options)?);
         for change in &self.changes {
             record.made.extend(files::make_folders(&change.path)?);
         }
         if self.old.as_ref() != Some(&record) {
             record.save(options)?;
         }
-        let keep = self.old.is_some();
-        let written = self.write_all(|change| change.keep_a_copy(keep));
+        let written = self.write_all(Change::keep_a_copy);
         if written.is_err() {
             match &self.old {
                 Some(old) => old.save(options)?,
@@ -154,11 +163,14 @@ impl Work {
     fn clean(&self, options: &Options) -> anyhow::Result<()> {
         let Some(old) = &self.old else { return Ok(()) };
         for entry in &old.files {
+            if other_user(options, &entry.path)?.is_some() {
+                continue;
+            }
             files::remove(&copy_of(&files::resolve(&options.on_disk(&entry.path), &options.root)?))?;
         }
         Record::remove(options)?;
         unmake(&old.made);
-        Ok(())
+        hand_over(options, &old.made)
     }
 }
 
@@ -191,11 +203,9 @@ impl Change {
     }
 
     /// Beside the file, for a person: as it was before we first changed it.
-    fn keep_a_copy(&self, changed_before: bool) -> anyhow::Result<()> {
-        let (Some(text), copy) = (&self.old, copy_of(&self.path)) else { return Ok(()) };
-        if changed_before && copy.exists() {
-            return Ok(());
-        }
+    fn keep_a_copy(&self) -> anyhow::Result<()> {
+        let (Some(text), true) = (&self.old, self.first) else { return Ok(()) };
+        let copy = copy_of(&self.path);
         let mode = fs::metadata(&self.path).map_or(0o600, |meta| meta.permissions().mode() & 0o7777);
         files::remove(&copy)?;
         files::write(&copy, text, mode)

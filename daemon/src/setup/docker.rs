@@ -48,6 +48,9 @@ pub fn put(text: &str, wrapper: &str, default: bool) -> anyhow::Result<String> {
 
 /// The configuration without our runtime.
 pub fn strip(text: &str, was: Was) -> anyhow::Result<Option<String>> {
+    if text.trim().is_empty() {
+        return Ok(Some(text.to_owned()));
+    }
     let (root, top) = parse(text)?;
     let before = match was.text().filter(|text| !text.trim().is_empty()) {
         Some(text) => Some(parse(text)?),
@@ -140,6 +143,7 @@ mod tests {
     fn without_a_file_ours_is_the_one_that_is_shipped() {
         for empty in ["", "\n"] {
             assert_eq!(put(empty, WRAPPER, false).unwrap(), TEMPLATE);
+            assert_eq!(strip(empty, Was::Unknown).unwrap().as_deref(), Some(empty));
         }
         assert_eq!(strip(TEMPLATE, Was::Absent).unwrap(), None);
         let edited = TEMPLATE.replacen('{', "{ \"debug\": true,", 1);

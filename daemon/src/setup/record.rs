@@ -41,10 +41,13 @@ impl Record {
     }
 
     pub fn save(&self, options: &Options) -> anyhow::Result<()> {
-        let path = Self::path(options);
-        files::make_folders(&path)?;
         // A configuration may hold secrets, and so does its copy.
-        files::write(&path, &(serde_json::to_string_pretty(self)? + "\n"), 0o600)
+        files::write(&Self::path(options), &(serde_json::to_string_pretty(self)? + "\n"), 0o600)
+    }
+
+    /// Where it will be; what of it was not there.
+    pub fn make_folders(options: &Options) -> anyhow::Result<Vec<PathBuf>> {
+        files::make_folders(&Self::path(options))
     }
 
     pub fn remove(options: &Options) -> anyhow::Result<()> {
@@ -71,6 +74,19 @@ pub fn other_user(options: &Options, path: &Path) -> anyhow::Result<Option<Strin
         }
     }
     Ok(None)
+}
+
+/// Folders that we made and that another manager's files are still in: its record sees to them from now on.
+pub fn hand_over(options: &Options, made: &[PathBuf]) -> anyhow::Result<()> {
+    let left: Vec<&PathBuf> = made.iter().filter(|folder| folder.exists()).collect();
+    let file = fs::read_dir(folder(options)).into_iter().flatten().flatten().map(|file| file.path()).next();
+    if let Some(path) = file.filter(|_| !left.is_empty())
+        && let Some(mut other) = read(&path)?
+    {
+        other.made.splice(0..0, left.into_iter().cloned());
+        files::write(&path, &(serde_json::to_string_pretty(&other)? + "\n"), 0o600)?;
+    }
+    Ok(())
 }
 
 fn folder(options: &Options) -> PathBuf {

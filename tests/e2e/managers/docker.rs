@@ -207,7 +207,8 @@ fn docker_containers_are_traced_from_their_first_exec() {
     let view = bed.container(&web).expect("the container is known");
     assert_eq!((view["ledger"].get("late"), &view["pid"]), (None, &docker.init("web").into()), "{view}");
     wait_for("its events", || (bed.events_of(&web).named("exec").len() >= 3).then_some(()));
-    let first = bed.events_of(&web).first();
+    let events = bed.events_of(&web);
+    let first = events.first();
     assert_eq!(first["event"]["name"], "exec", "{first}");
     assert_eq!(first["process"]["executable"]["path"], "/bin/sh", "{first}");
     assert_eq!(bed.json("/v1/containers").as_array().map(Vec::len), Some(1), "the neighbour is known");

@@ -79,6 +79,13 @@ fn a_file_that_was_not_there_goes_again() {
 }
 
 #[test]
+fn what_is_shipped_is_what_is_made() {
+    let shipped = include_str!("../../../../runtime-configs/containerd/config.toml");
+    assert_eq!(runtimes(shipped), runtimes(&cri::put("", SPEC, false).unwrap()));
+    assert_eq!(cri::strip(shipped, Was::Absent).unwrap(), None);
+}
+
+#[test]
 fn without_a_record_only_what_is_surely_ours_goes() {
     for text in [DEFAULT_1_6, EDITED_3] {
         assert_eq!(cri::strip(text, Was::Unknown).unwrap().as_deref(), Some(text));
