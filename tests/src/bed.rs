@@ -81,6 +81,7 @@ impl Bed {
             ("managers", String::new()),
             // Each test has managers of its own.
             ("managers.podman", "storage = []\n".to_owned()),
+            ("managers.docker", format!("socket = \"{dir}/docker.sock\"\ndata_root = \"{dir}/docker\"\n")),
             ("managers.containerd", format!("socket = \"{dir}/containerd.sock\"\n")),
             ("managers.cri", format!("socket = \"{dir}/cri.sock\"\n")),
             // Nobody's but the test's own.

@@ -103,8 +103,8 @@ impl Containerd {
              [{cri}]\nrestrict_oom_score_adj = true\ndisable_tcp_service = true\nsandbox_image = \"{PAUSE}:latest\"\n\
              [{cri}.containerd]\ndefault_runtime_name = \"runc\"\n\
              [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\nbase_runtime_spec = {base:?}\n{}",
-             self.socket(),
-             self.ours()
+            self.socket(),
+            self.ours()
         );
         fs::write(self.path("config.toml"), text).expect("failed to write the configuration");
     }

@@ -14,10 +14,10 @@ pub mod runc;
 pub mod trio;
 
 pub use bed::Bed;
+pub use cgroup::Cgroup;
 pub use containerd::Containerd;
 pub use cri::Cri;
 pub use docker::Docker;
-pub use cgroup::Cgroup;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;

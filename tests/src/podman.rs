@@ -67,7 +67,8 @@ impl Podman {
 
     /// A shipped configuration, with this bed's paths.
     fn install(&self, name: &str, bed: &Bed) {
-        let text = fs::read_to_string(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
+        let text =
+            fs::read_to_string(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
         let text = text.replace("/usr/local/bin", &build_dir().display().to_string());
         let mut config: Value = serde_json::from_str(&text).expect("not JSON");
         let args = config["hook"]["args"].as_array_mut().expect("args");

@@ -145,7 +145,6 @@ impl Cli {
             Command::Run(args) => return run::run(args, &config()?),
             Command::InstallRuntime(args) => runtime::install(&args)?,
             Command::UninstallRuntime(args) => runtime::uninstall(&args)?,
-            Command::Reset => crate::daemon::reset(&config()?)?,
             Command::Host(args) => host::run(args)?,
             Command::Reset(args) => crate::daemon::reset(&config()?, args.keep_state)?,
             Command::Trial => trial::child()?,

@@ -68,6 +68,8 @@ impl Config {
             managers.timeout,
             Duration::from_millis(10)..=Duration::from_millis(400),
         )?;
+        absolute("managers.docker.socket", &managers.docker.socket)?;
+        absolute("managers.docker.data_root", &managers.docker.data_root)?;
         absolute("managers.containerd.socket", &managers.containerd.socket)?;
         absolute("managers.cri.socket", &managers.cri.socket)?;
         managers.podman.storage.iter().try_for_each(|path| absolute("managers.podman.storage", path))

@@ -70,7 +70,9 @@ impl Registry {
             return Err("others are in it".to_owned());
         }
         let path = group.path.display().to_string();
-        let ids = [group.id].into_iter().chain(cgroup::subtree(&group.path));
+        // Nobody else's are in it: that was looked at above.
+        let below = cgroup::subtree(&group.path, &BTreeSet::new());
+        let ids = [group.id].into_iter().chain(below);
         for id in ids.collect::<BTreeSet<_>>() {
             self.scope.admit(id, index).map_err(|e| e.to_string())?;
         }

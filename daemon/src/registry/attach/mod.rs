@@ -183,6 +183,8 @@ impl Registry {
             namespaces: Namespaces::default(),
             controllers: cgroup::controllers::at(&group.relative),
             asked: wanted.asked.clone(),
+            choice: None,
+            escapes: Vec::new(),
             switched: BTreeMap::new(),
             params: wanted.params.clone(),
             tracers,
