@@ -154,12 +154,11 @@ fn try_trampoline(function: u32) -> Result<(), std::io::Error> {
         ..Default::default()
     };
     let own = |fd: i32| {
-        // SAFETY: a descriptor that was just made, and is nobody else's.
         if fd < 0 {
-            Err(std::io::Error::from_raw_os_error(-fd))
-        } else {
-            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+            return Err(std::io::Error::from_raw_os_error(-fd));
         }
+        // SAFETY: a descriptor that was just made, and is nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
     // SAFETY: all pointers are valid for the call, and the count is that of the array.
     let loaded = own(unsafe {
