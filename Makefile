@@ -28,7 +28,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf fixtures build demo test bench docs check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures build manual deb image demo test bench docs check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,16 @@ build: ## static release binaries into build/
 	@mkdir -p build
 	@for binary in release/remora hook/remora-hook hook/remora-runtime; do \
 		cp $(TARGET_DIR)/$(HOST)/$$binary build/new && mv build/new build/$${binary#*/}; done
+
+manual: ## man pages and shell completions into build/manual
+	@rm -rf build/manual
+	$(CARGO) run --quiet --locked -p remora --example manual -- build/manual
+
+deb: build manual ## a Debian package into build/
+	packaging/deb/build build
+
+image: build ## a container image as an OCI archive, build/remora-image.tar
+	packaging/image build/remora-image.tar
 
 demo: ## trace a real podman container from its first exec on
 	@$(MAKE) deps

@@ -9,27 +9,32 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{signal::unix::SignalKind, sync::mpsc};
+use tokio::{
+    signal::unix::{Signal, SignalKind},
+    sync::mpsc,
+};
 
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::event::Hub;
 use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
+use crate::manager::{self, desk::Desk};
 use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
 use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings};
 use crate::{intake, registry, sink, stacks};
 
 mod listen;
+mod news;
 
 /// Below bpffs; another contract between daemon and kernel means another folder.
 pub fn pins(config: &Config) -> PathBuf {
     config.bpffs.join("remora").join(format!("v{}", abi::ABI))
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub fn run(config: Config) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT; SIGHUP reads the file again.
+pub fn run(config: Config, path: Option<&Path>) -> anyhow::Result<()> {
     // One arena: threads here allocate little, and each arena costs memory for good.
     // SAFETY: sets a number in the allocator, before there are other threads.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
@@ -37,7 +42,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let _lock = lock(&config)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
-    runtime.block_on(serve(Arc::new(config)))
+    runtime.block_on(serve(Arc::new(config), path))
 }
 
 /// What the host lacks, with advice.
@@ -76,14 +81,20 @@ fn lock(config: &Config) -> anyhow::Result<nix::fcntl::Flock<fs::File>> {
 
 struct Parts {
     registry: registry::Handle,
+    desk: Desk,
     thread: std::thread::JoinHandle<()>,
     reader: Running,
     api: Api,
 }
 
-async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
+async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
+    // From here on it is no reason to end.
+    let mut hangup = tokio::signal::unix::signal(SignalKind::hangup())?;
     let hook = listen::hook(&config)?;
     let api_socket = listen::api(&config)?;
+    let metrics = config.api.metrics_listen;
+    let metrics = metrics.map(|at| api::remote::Remote::new(at, config.api.metrics_token_file.clone()));
+    let metrics = metrics.transpose()?;
     let parts = assemble(&config)?;
     let epoch = parts.api.kept[0].epoch.load(Relaxed);
     let file = match &config.events.file {
@@ -101,15 +112,26 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
                 None => std::future::pending().await,
             }
         };
+        let remote = async {
+            match metrics {
+                Some(metrics) => metrics.serve(parts.api.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = intake::serve(hook, config.hook.clone(), parts.registry.clone()) => {}
-            () = intake::replay(config.state_dir.join("spool"), parts.registry.clone()) => {}
+            () = intake::serve(hook, config.hook.clone(), parts.desk.clone()) => {}
+            () = intake::replay(config.state_dir.join("spool"), parts.desk.clone()) => {}
+            () = manager::watch::all(parts.desk.clone()) => {}
+            () = heed(&config, path, &mut hangup, &parts.desk) => {}
+            () = remote => {}
             _ = api::serve(api_socket, parts.api.clone()) => {}
+            () = news::serve_nri(&config, &parts.desk) => {}
             () = write => {}
         }
     };
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    parts.desk.mark();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     tokio::select! {
@@ -119,10 +141,28 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping; links and maps stay pinned");
+    parts.desk.unmark();
     parts.registry.stop().await;
     let _ = parts.thread.join();
     drop(parts.reader);
     Ok(())
+}
+
+/// Reads the configuration again whenever it is told to.
+async fn heed(config: &Config, path: Option<&Path>, hangup: &mut Signal, desk: &Desk) {
+    scan_if(config.scan.at_start, config, desk, "found running when the daemon started").await;
+    while hangup.recv().await.is_some() {
+        let before = desk.rules();
+        desk.reload(config, path).await;
+        let changed = *before != *desk.rules();
+        scan_if(changed && config.scan.at_start, config, desk, "found when the rules changed").await;
+    }
+}
+
+async fn scan_if(yes: bool, config: &Config, desk: &Desk, why: &str) {
+    if yes {
+        registry::scan::run(&config.scan.runtime_roots, desk, why).await;
+    }
 }
 
 fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
@@ -178,15 +218,11 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     remove_other_versions(config);
     // Only now that everybody is known again may what waits in the ring be read.
     let reader = reader.start()?;
-    // Loading leaves much behind that is needed no more.
-    // SAFETY: gives free memory back to the kernel.
-    unsafe { libc::malloc_trim(0) };
-    let api = Api { registry: registry.clone(), hub, stacks, kept, places, ring_bytes: shared.ring_bytes };
-    if config.scan.at_start {
-        let (roots, registry) = (config.scan.runtime_roots.clone(), registry.clone());
-        tokio::spawn(async move { registry::scan::at_start(&roots, &registry).await });
-    }
-    Ok(Parts { registry, thread, reader, api })
+    let (managers, marker) = (manager::all(&config.managers), config.run_dir.join("ask"));
+    let desk = Desk::new(managers, config.rules(), config.managers.timeout, registry.clone(), marker);
+    let (ring_bytes, manager_states) = (shared.ring_bytes, desk.clone());
+    let api = Api { registry: registry.clone(), desk: manager_states, hub, stacks, kept, places, ring_bytes };
+    Ok(Parts { registry, desk, thread, reader, api })
 }
 
 fn configured(config: &Config) -> Configured {
@@ -213,8 +249,8 @@ fn stacks_file(config: &Config) -> PathBuf {
     config.state_dir.join("stacks.json")
 }
 
-/// Removes everything that outlives the daemon: pins, state, sockets. For uninstalling.
-pub fn reset(config: &Config) -> anyhow::Result<()> {
+/// Removes everything that outlives the daemon: pins, sockets, and state unless it is to be kept. For uninstalling.
+pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     let _lock = lock(config)?;
     let remove = |path: &Path| match fs::remove_dir_all(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -223,13 +259,18 @@ pub fn reset(config: &Config) -> anyhow::Result<()> {
         _ => Ok(()),
     };
     remove(&config.bpffs.join("remora"))?;
+    for file in [&config.hook.socket, &config.api.socket, &config.run_dir.join("ask")] {
+        let _ = fs::remove_file(file);
+    }
+    if keep_state {
+        return Ok(());
+    }
     for sub in ["containers", "ended", "tracers", "objects", "spool"] {
         remove(&config.state_dir.join(sub))?;
     }
-    let _ = fs::remove_file(config.state_dir.join("changes.json"));
-    let _ = fs::remove_file(stacks_file(config));
-    for socket in [&config.hook.socket, &config.api.socket] {
-        let _ = fs::remove_file(socket);
+    for file in ["changes.json", "attached.json"] {
+        let _ = fs::remove_file(config.state_dir.join(file));
     }
+    let _ = fs::remove_file(stacks_file(config));
     Ok(())
 }

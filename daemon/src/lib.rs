@@ -6,6 +6,7 @@ pub mod host;
 pub mod intake;
 pub mod oci;
 pub mod manager;
+pub mod nri;
 pub mod registry;
 pub mod scope;
 

@@ -1,7 +1,7 @@
 //! The command line. A hook that stops a node's containers over a misspelt option is worse than one that
 //! runs with its defaults, so nothing here is fatal.
 
-use remora_wire::{HOOK_BUDGET_MS, HOOK_SOCKET, SPOOL_DIR, Stage};
+use remora_wire::{ASK_FILE, HOOK_BUDGET_MS, HOOK_SOCKET, SPOOL_DIR, Stage};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,7 @@ Usage: remora-hook [OPTIONS] [--] [createRuntime|prestart|poststop]
       --socket PATH     the daemon's hook socket [/run/remora/hook.sock]
       --timeout-ms N    longest time that a container start may wait [500]
       --spool DIR       where notices go while the daemon is away [/var/lib/remora/spool]
+      --ask PATH        if this is there, also ask about containers without our annotation [/run/remora/ask]
       --log PATH        log to this file instead of syslog
       --version, --help
 
@@ -28,6 +29,7 @@ pub struct Args {
     pub socket: PathBuf,
     pub budget: Duration,
     pub spool: PathBuf,
+    pub ask: PathBuf,
     pub log: Option<PathBuf>,
     pub stage: Option<Stage>,
     /// Text to print instead of doing anything.
@@ -42,6 +44,7 @@ impl Default for Args {
             socket: HOOK_SOCKET.into(),
             budget: Duration::from_millis(HOOK_BUDGET_MS),
             spool: SPOOL_DIR.into(),
+            ask: ASK_FILE.into(),
             log: None,
             stage: None,
             answer: None,
@@ -74,10 +77,12 @@ impl Args {
         match name {
             "--version" => self.answer = Some(concat!("remora-hook ", env!("CARGO_PKG_VERSION"), "\n")),
             "--help" | "-h" => self.answer = Some(HELP),
-            "--socket" | "--timeout-ms" | "--spool" | "--log" => match attached.or_else(|| rest.next()) {
-                Some(value) => self.valued(name, value),
-                None => self.complaints.push(format!("ignored option {name}: its value is missing")),
-            },
+            "--socket" | "--timeout-ms" | "--spool" | "--ask" | "--log" => {
+                match attached.or_else(|| rest.next()) {
+                    Some(value) => self.valued(name, value),
+                    None => self.complaints.push(format!("ignored option {name}: its value is missing")),
+                }
+            }
             _ => self.complaints.push(format!("ignored unknown option {text}")),
         }
     }
@@ -86,6 +91,7 @@ impl Args {
         match name {
             "--socket" => self.socket = value.into(),
             "--spool" => self.spool = value.into(),
+            "--ask" => self.ask = value.into(),
             "--log" => self.log = Some(value.into()),
             _ => match value.to_str().and_then(|text| text.parse().ok()) {
                 Some(ms) => self.budget = Duration::from_millis(MAX_BUDGET_MS.min(ms)),
@@ -123,16 +129,15 @@ mod tests {
             socket: "/s".into(),
             budget: Duration::from_millis(20),
             spool: "/d".into(),
+            ask: "/a".into(),
             log: Some("/l".into()),
             stage: Some(Stage::Prestart),
             ..Args::default()
         };
-        let apart = ["--socket", "/s", "--timeout-ms", "20", "--spool", "/d", "--log", "/l", "prestart"];
-        assert_eq!(parse(&apart), expected);
-        assert_eq!(
-            parse(&["--socket=/s", "--timeout-ms=20", "--spool=/d", "--log=/l", "--", "prestart"]),
-            expected
-        );
+        let words = "--socket /s --timeout-ms 20 --spool /d --ask /a --log /l prestart";
+        assert_eq!(parse(&words.split(' ').collect::<Vec<_>>()), expected);
+        let joined = "--socket=/s --timeout-ms=20 --spool=/d --ask=/a --log=/l -- prestart";
+        assert_eq!(parse(&joined.split(' ').collect::<Vec<_>>()), expected);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub const HOOK_SOCKET: &str = "/run/remora/hook.sock";
 pub const SPOOL_DIR: &str = "/var/lib/remora/spool";
 /// Where hook and wrapper log when no syslog socket takes their lines.
 pub const HOOK_LOG: &str = "/var/log/remora/hook.log";
+/// There while a container may be wanted that does not ask by itself: by its labels, or by an administrator.
+pub const ASK_FILE: &str = "/run/remora/ask";
 pub const HOOK_BUDGET_MS: u64 = 500;
 
 /// Whether an annotation or label key asks for tracing.

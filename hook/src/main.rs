@@ -42,7 +42,12 @@ fn run(args: &Args, log: &Log, deadline: Deadline) -> ExitCode {
         }
     };
     let stage = args.stage.or_else(|| state.stage());
-    let Some(bundle) = opted_in(&mut state, stage, log) else { return ExitCode::SUCCESS };
+    let Some(bundle) = configuration(&mut state, stage, log) else {
+        if args.ask.exists() {
+            ask(args, stage, &state, deadline, log);
+        }
+        return ExitCode::SUCCESS;
+    };
     args.complaints.iter().for_each(|complaint| log.warn(complaint));
     let Some(stage) = stage else {
         let (id, status) = (text::cut(&state.id, 128), text::cut(&state.status, 32));
@@ -63,18 +68,28 @@ fn run(args: &Args, log: &Log, deadline: Deadline) -> ExitCode {
     }
 }
 
+/// The daemon knows whether a container is wanted that does not ask by itself. Most are not, so whatever comes of
+/// it, nothing is kept and nothing fails.
+fn ask(args: &Args, stage: Option<Stage>, state: &State, deadline: Deadline, log: &Log) {
+    let annotations = state.annotations.clone().unwrap_or_default();
+    let bundle = Bundle { annotations, root: None };
+    if let Some(stage) = stage {
+        register::ask(args, stage, state, bundle, deadline, log);
+    }
+}
+
 fn read_state(deadline: Deadline) -> Result<State, String> {
     let bytes = state::read(io::stdin(), deadline).map_err(|e| format!("failed to read state: {e}"))?;
     State::parse(&bytes).map_err(|e| format!("failed to parse state of {} bytes: {e}", bytes.len()))
 }
 
 /// What is known of the container's configuration, if it asks for tracing. For one that does not, a state
-/// with annotations settles it without touching a single file.
-fn opted_in(state: &mut State, stage: Option<Stage>, log: &Log) -> Option<Bundle> {
-    let known = state.annotations.take();
-    if known.as_ref().is_some_and(|annotations| !opts_in(annotations)) {
+/// with annotations settles it without touching a single file; those of the bundle are left in the state.
+fn configuration(state: &mut State, stage: Option<Stage>, log: &Log) -> Option<Bundle> {
+    if state.annotations.as_ref().is_some_and(|annotations| !opts_in(annotations)) {
         return None;
     }
+    let known = state.annotations.take();
     let mut bundle = match (&known, state.root.is_empty()) {
         (Some(_), false) => Bundle { root: Some((&state.root).into()), ..Bundle::default() },
         _ => read_bundle(state, stage, log),
@@ -82,7 +97,11 @@ fn opted_in(state: &mut State, stage: Option<Stage>, log: &Log) -> Option<Bundle
     if let Some(annotations) = known {
         bundle.annotations = annotations;
     }
-    opts_in(&bundle.annotations).then_some(bundle)
+    if opts_in(&bundle.annotations) {
+        return Some(bundle);
+    }
+    state.annotations = Some(bundle.annotations);
+    None
 }
 
 fn read_bundle(state: &State, stage: Option<Stage>, log: &Log) -> Bundle {

@@ -65,6 +65,19 @@ pub fn register(
     }
 }
 
+/// The same for a container that has not asked: the daemon may know that it is wanted all the same. Nothing is
+/// said of one that is not, or about which nobody answers.
+pub fn ask(args: &Args, stage: Stage, state: &State, bundle: Bundle, deadline: Deadline, log: &Log) {
+    let Ok(mut notice) = notice(stage, state, bundle) else { return };
+    let Ok(frame) = fit::encode(&mut notice) else { return };
+    if let Ok(Ack { ok: true, message }) = client::exchange(&args.socket, &frame, deadline)
+        && stage != Stage::Poststop
+    {
+        let (id, message) = (text::cut(&notice.id, 128), text::cut(&message, 512));
+        log.info(format_args!("registered container {id}: {message}"));
+    }
+}
+
 fn notice(stage: Stage, state: &State, bundle: Bundle) -> Result<Notice, String> {
     if state.id.is_empty() {
         return Err("the state has no id".to_owned());

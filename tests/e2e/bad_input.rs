@@ -239,7 +239,8 @@ fn requests_that_mean_nothing() {
         ("GET /v1/tracers/nobody", 404, "nobody"),
         ("GET /v1/tracers/..%2f..%2fetc", 404, "etc"),
         ("GET /nowhere", 404, ""),
-        ("POST /v1/containers", 405, ""),
+        ("POST /v1/containers", 400, "JSON"),
+        ("PUT /v1/containers", 405, ""),
         ("DELETE /metrics", 405, ""),
     ];
     for (request, status, words) in cases {

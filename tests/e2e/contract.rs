@@ -18,7 +18,8 @@ const GOLDEN: &str = concat!(
 
 #[test]
 fn every_kind_of_member_is_shown() {
-    let bed = Bed::preloading().with("tracers", "params = { golden = { limit = 7 } }").with_fixture("golden");
+    let bed =
+        Bed::tracing("golden").with("tracers", "params = { golden = { limit = 7 } }").with_fixture("golden");
     let mut bed = bed;
     bed.start();
     Bundle::new(&bed, "golden", "golden", &["/bin/echo", "a", "b"]).run();
@@ -261,8 +262,9 @@ fn the_place_is_clean(bed: &Bed) {
 
 #[test]
 fn parameters_are_set_by_configuration() {
-    let mut bed =
-        Bed::preloading().with("tracers", "params = { numbers = { step = 7 } }").with_fixture("numbers");
+    let mut bed = Bed::tracing("numbers")
+        .with("tracers", "params = { numbers = { step = 7 } }")
+        .with_fixture("numbers");
     bed.start();
     let bundle = Bundle::new(&bed, "steps", "numbers", &["/bin/sleep", "1000"]);
     let (mut child, _) = running(&bundle);
@@ -275,7 +277,10 @@ fn parameters_are_set_by_configuration() {
 #[test]
 fn parameters_that_do_not_fit_are_refused_by_name() {
     let params = "params = { numbers = { step = 101 }, golden = { volume = 3 }, nowhere = { a = 1 } }";
-    let mut bed = Bed::preloading().with("tracers", params).with_fixture("numbers").with_fixture("golden");
+    let mut bed = Bed::tracing("numbers,golden,exec")
+        .with("tracers", params)
+        .with_fixture("numbers")
+        .with_fixture("golden");
     bed.start();
     let refusals =
         [("numbers", "parameter step is 101, not 1 to 100"), ("golden", "no parameter volume; it has limit")];

@@ -1,5 +1,6 @@
 //! End to end, as root: the binaries as built, real runtimes, the running kernel.
 
+mod attach;
 mod bad_input;
 mod contract;
 mod crash;
@@ -11,6 +12,7 @@ mod holes;
 mod hostile;
 mod hot;
 mod managers;
+mod remote;
 mod scope;
 mod tables;
 mod tracers;

@@ -74,8 +74,18 @@ impl Bed {
             ("api", format!("socket = \"{dir}/api.sock\"\ngroup = \"root\"\n")),
             ("scan", "at_start = false\n".to_owned()),
             ("limits", String::new()),
-            ("tracers", String::new()),
+            // What most tests ask for, and no more: loading takes an emulated machine seconds.
+            ("tracers", "preload = [\"exec\", \"tcp\"]\ndetach_after = \"200ms\"\n".to_owned()),
             ("events", String::new()),
+            ("labels", String::new()),
+            ("managers", String::new()),
+            // Each test has managers of its own.
+            ("managers.podman", "storage = []\n".to_owned()),
+            ("managers.docker", format!("socket = \"{dir}/docker.sock\"\ndata_root = \"{dir}/docker\"\n")),
+            ("managers.containerd", format!("socket = \"{dir}/containerd.sock\"\n")),
+            ("managers.cri", format!("socket = \"{dir}/cri.sock\"\n")),
+            // Nobody's but the test's own.
+            ("managers.nri", "enabled = false\n".to_owned()),
         ];
         for (name, lines) in fixed {
             let mine = self.extra.iter().filter(|(s, _)| *s == name).map(|(_, l)| format!("{l}\n"));
@@ -153,7 +163,7 @@ impl Bed {
     pub fn hook_args(&self) -> Vec<String> {
         let path = |name| self.path(name).display().to_string();
         // Emulated, a daemon that is there needs longer than a real one may.
-        let budget = if std::env::var_os("REMORA_VM").is_some() { "2000" } else { "500" };
+        let budget = if std::env::var_os("REMORA_VM").is_some() { "5000" } else { "500" };
         vec![
             "--timeout-ms".into(),
             budget.into(),
@@ -161,6 +171,8 @@ impl Bed {
             path("hook.sock"),
             "--spool".into(),
             path("state/spool"),
+            "--ask".into(),
+            path("ask"),
             "--log".into(),
             path("hook.log"),
         ]

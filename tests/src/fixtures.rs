@@ -65,7 +65,7 @@ impl Bed {
 
     /// A bed with this fixture, whose daemon runs.
     pub fn of(name: &str) -> Self {
-        let mut bed = Self::preloading().with_fixture(name);
+        let mut bed = Self::tracing(&format!("{name},exec")).with_fixture(name);
         bed.start();
         bed
     }

@@ -2,6 +2,9 @@
 //! Each test has a bed of its own, so that tests run side by side and twice; what a bed made goes with it.
 
 pub mod bed;
+pub mod containerd;
+pub mod cri;
+pub mod cgroup;
 pub mod dns;
 pub mod docker;
 pub mod events;
@@ -11,6 +14,9 @@ pub mod runc;
 pub mod trio;
 
 pub use bed::Bed;
+pub use cgroup::Cgroup;
+pub use containerd::Containerd;
+pub use cri::Cri;
 pub use docker::Docker;
 pub use events::Events;
 pub use fixtures::fixture;

@@ -46,10 +46,29 @@ impl Podman {
         podman
     }
 
-    /// The shipped configuration, with this bed's paths.
+    /// Has podman call the hook for every container.
+    pub fn with_labels(self, bed: &Bed) -> Self {
+        self.install("remora-labels.json", bed);
+        self
+    }
+
+    /// Containers that start from now on have no hook.
+    pub fn without_hook(&self) {
+        fs::remove_file(self.hooks.join("remora.json")).expect("no hook");
+    }
+
+    pub fn storage(&self) -> PathBuf {
+        self.dir.path().join("storage")
+    }
+
     fn install_hook(&self, bed: &Bed) {
+        self.install("remora.json", bed);
+    }
+
+    /// A shipped configuration, with this bed's paths.
+    fn install(&self, name: &str, bed: &Bed) {
         let text =
-            fs::read_to_string(source("runtime-configs/podman/remora.json")).expect("no runtime-configs");
+            fs::read_to_string(source("runtime-configs/podman").join(name)).expect("no runtime-configs");
         let text = text.replace("/usr/local/bin", &build_dir().display().to_string());
         let mut config: Value = serde_json::from_str(&text).expect("not JSON");
         let args = config["hook"]["args"].as_array_mut().expect("args");
@@ -96,10 +115,15 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let _ = output(&mut self.command(&["rm", "--all", "--force", "--time", "0"]));
         let _ = output(&mut self.command(&["unmount", "--all"]));
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let here = self.dir.path().display().to_string();
-        for mount in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|m| m.starts_with(&here)) {
-            let _ = Command::new("umount").arg("-l").arg(mount).status();
-        }
+        unmount_below(self.dir.path());
+    }
+}
+
+/// What a killed manager has left mounted.
+pub(crate) fn unmount_below(dir: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let here = dir.display().to_string();
+    for mount in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|m| m.starts_with(&here)) {
+        let _ = Command::new("umount").arg("-l").arg(mount).status();
     }
 }

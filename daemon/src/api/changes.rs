@@ -16,11 +16,15 @@ use serde::Deserialize;
 use tokio::net::UnixListener;
 
 use super::{Api, Named, json, not_a_name, problem};
+use crate::registry::attach;
 use crate::registry::change::{Change, Own};
 use crate::tracer::budget::Budget;
 use crate::tracer::change::ChangeError;
 use crate::tracer::params::Values;
 use crate::tracer::{ObjectFile, file::OBJECT_MAX, trial};
+
+/// Largest wish that is read, in bytes.
+const WISH_MAX: usize = 64 << 10;
 
 /// Who opened the connection.
 #[derive(Debug, Clone)]
@@ -106,6 +110,27 @@ pub fn budget() -> MethodRouter<Api> {
             Ok(budget) => on_tracer(api, name, |name| Change::SetBudget(name, budget)).await,
             Err(response) => response,
         }
+    })
+}
+
+/// `POST /v1/containers`: attaches a unit, process or cgroup.
+pub fn containers(reading: MethodRouter<Api>) -> MethodRouter<Api> {
+    let attach = async |_: Root, State(api): State<Api>, body: Body| {
+        let wish =
+            body.map_err(|e| problem(e.status(), &e.body_text())).and_then(|b| parse::<attach::Wish>(&b));
+        match wish {
+            Ok(wish) => answer(&api, Change::Attach(wish)).await,
+            Err(response) => response,
+        }
+    };
+    reading.merge(post(attach).layer(DefaultBodyLimit::max(WISH_MAX)))
+}
+
+/// `DELETE /v1/containers/ID`: detaches what was attached.
+pub fn container(reading: MethodRouter<Api>) -> MethodRouter<Api> {
+    reading.delete(async |_: Root, State(api): State<Api>, id: Named| match id {
+        Ok(Path(id)) => answer(&api, Change::Detach(id)).await,
+        Err(_) => not_a_name(),
     })
 }
 

@@ -6,6 +6,7 @@ mod changes;
 pub mod client;
 mod events;
 mod profile;
+pub mod remote;
 mod tables;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -23,6 +24,7 @@ use tokio::net::UnixListener;
 
 use crate::decode::text::json_document;
 use crate::event::Hub;
+use crate::manager::desk::Desk;
 use crate::metrics::{self, Gauges};
 use crate::registry::{Handle, record::is_meant};
 use crate::scope::abi::{Container, Reader};
@@ -32,6 +34,7 @@ use crate::stacks;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub registry: Handle,
+    pub desk: Desk,
     pub hub: Hub,
     pub stacks: stacks::Handle,
     pub kept: Arc<Mapped<Reader>>,
@@ -48,8 +51,8 @@ fn router(api: Api) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/v1/version", get(version))
-        .route("/v1/containers", get(containers))
-        .route("/v1/containers/{id}", get(container))
+        .route("/v1/containers", changes::containers(get(containers)))
+        .route("/v1/containers/{id}", changes::container(get(container)))
         .route("/v1/containers/{id}/stacks", get(profile::first))
         .route("/v1/containers/{id}/stacks/{table}", get(profile::of_table))
         .route("/v1/containers/{id}/tables", get(tables::list))
@@ -153,13 +156,18 @@ async fn tracer(State(api): State<Api>, name: Named, asked: Asked) -> Response {
 }
 
 async fn scrape(State(api): State<Api>, asked: Asked) -> Response {
-    if let Err(response) = api.heed(asked).await {
-        return response;
+    match api.heed(asked).await {
+        Ok(()) => render(&api).await,
+        Err(response) => response,
     }
+}
+
+async fn render(api: &Api) -> Response {
     let Some(survey) = api.registry.survey().await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
     };
-    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &api.gauges())).await;
+    let gauges = api.clone();
+    let text = tokio::task::spawn_blocking(move || metrics::render(&survey, &gauges.gauges())).await;
     let text = text.unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
@@ -174,6 +182,7 @@ impl Api {
             history_limit,
             ring_bytes: self.ring_bytes,
             ring_used: self.places.iter().map(held).sum(),
+            managers: self.desk.managers().iter().filter_map(|m| Some((m.name(), m.is_up()?))).collect(),
             unattributed: self.kept[0].unattributed.load(Relaxed),
         }
     }

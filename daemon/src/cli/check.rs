@@ -89,7 +89,7 @@ fn host(config: &Config) -> ExitCode {
 
 fn document(file: &ObjectFile, strict: bool) -> anyhow::Result<String> {
     trial::survives(file)?;
-    let description = Opened::open(file)?.description;
+    let description = Opened::open(file)?.read.description;
     if strict {
         lint(&description)?;
     }

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod attach;
 mod check;
 mod events;
+mod host;
 mod markdown;
 mod ps;
 mod rows;
@@ -62,8 +64,14 @@ enum Command {
     InstallRuntime(runtime::Args),
     /// Take that back; before the binaries are removed.
     UninstallRuntime(runtime::Args),
+    /// Trace a systemd unit, or the cgroup of a process, as if it were a container.
+    Attach(attach::Args),
+    /// End that.
+    Detach(attach::DetachArgs),
+    /// Install the hook on a host from within a container, or remove it.
+    Host(host::Args),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
-    Reset,
+    Reset(ResetArgs),
     /// Print the version.
     Version,
     /// Find out whether an object can be looked into; the daemon's own use.
@@ -72,6 +80,13 @@ enum Command {
     /// Look for the names of functions in containers' programs; the daemon's own use.
     #[command(name = child::COMMAND, hide = true)]
     Symbolize,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResetArgs {
+    /// Only what runs or is listened on: programs, maps and sockets, not ledgers and settings.
+    #[arg(long)]
+    keep_state: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -115,7 +130,7 @@ impl Cli {
             Command::Daemon => {
                 let config = config()?;
                 log(&config)?;
-                crate::daemon::run(config)?;
+                crate::daemon::run(config, self.config.as_deref())?;
             }
             Command::Ps(args) => wait(ps::run(args, socket()?))?,
             Command::Events(args) => wait(events::run(args, socket()?))?,
@@ -124,11 +139,14 @@ impl Cli {
             Command::Table(args) => wait(rows::run(args, socket()?))?,
             Command::Stacks(args) => wait(stacks::run(args, socket()?))?,
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
+            Command::Attach(args) => wait(attach::run(args, socket()?))?,
+            Command::Detach(args) => wait(attach::detach(args, socket()?))?,
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::InstallRuntime(args) => runtime::install(&args)?,
             Command::UninstallRuntime(args) => runtime::uninstall(&args)?,
-            Command::Reset => crate::daemon::reset(&config()?)?,
+            Command::Host(args) => host::run(args)?,
+            Command::Reset(args) => crate::daemon::reset(&config()?, args.keep_state)?,
             Command::Trial => trial::child()?,
             Command::Symbolize => child::child()?,
             Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),

@@ -49,7 +49,7 @@ fn row(view: &View) -> Vec<String> {
         view.id.chars().take(12).collect(),
         view.name.clone(),
         view.state.clone(),
-        view.pid.to_string(),
+        if view.pid == 0 { "-".to_owned() } else { view.pid.to_string() },
         view.tracers.join(","),
         ledger.observed_from.chars().take(19).collect(),
         sum(|c| c.counted),

@@ -4,14 +4,18 @@
 mod units;
 mod validate;
 
+use crate::manager::Managers;
+use crate::manager::wish::{LabelRules, Rules, Select};
 use crate::tracer::budget::Budget;
 use crate::tracer::params::Values;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use units::duration;
 pub use validate::valid_name;
 
 /// Read when no file is named; it need not exist.
@@ -42,6 +46,9 @@ pub struct Config {
     pub tracers: Tracers,
     pub events: Events,
     pub scan: Scan,
+    pub labels: LabelRules,
+    pub select: Vec<Select>,
+    pub managers: Managers,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +69,12 @@ pub struct Hook {
 pub struct Api {
     pub socket: PathBuf,
     pub group: String,
+    /// Metrics are also served there over TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Holds the bearer token without which nobody gets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,6 +131,7 @@ pub struct Scan {
     pub at_start: bool,
 }
 
+/// The ways to container managers.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -132,6 +146,9 @@ impl Default for Config {
             tracers: Tracers::default(),
             events: Events::default(),
             scan: Scan::default(),
+            labels: LabelRules::default(),
+            select: Vec::new(),
+            managers: Managers::default(),
         }
     }
 }
@@ -149,7 +166,13 @@ impl Default for Hook {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { socket: "/run/remora/api.sock".into(), group: "remora".into() }
+        let (metrics_listen, metrics_token_file) = (None, None);
+        Self {
+            socket: "/run/remora/api.sock".into(),
+            group: "remora".into(),
+            metrics_listen,
+            metrics_token_file,
+        }
     }
 }
 
@@ -199,6 +222,11 @@ impl Default for Scan {
 }
 
 impl Config {
+    /// By what it is decided who is traced.
+    pub fn rules(&self) -> Rules {
+        Rules { labels: self.labels.clone(), select: self.select.clone() }
+    }
+
     /// A named file must exist; the default one need not.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));

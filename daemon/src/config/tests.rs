@@ -26,8 +26,10 @@ fn the_example_is_the_default() {
 #[test]
 fn the_example_names_every_key() {
     // A value for what has none by default, as the example's commented lines do.
-    let all = Config { events: Events { file: Some("/e".into()), ..Events::default() }, ..Config::default() };
-    let example = EXAMPLE.replace("# file =", "file =");
+    let mut all =
+        Config { events: Events { file: Some("/e".into()), ..Events::default() }, ..Config::default() };
+    all.managers.nri.hook = Some("/h".into());
+    let example = EXAMPLE.replace("# file =", "file =").replace("# hook =", "hook =");
     assert_eq!(
         keys(&example.parse().unwrap(), ""),
         keys(&toml::Table::try_from(&all).unwrap(), ""),
@@ -70,6 +72,8 @@ fn a_value_out_of_range_names_its_key() {
         ("[hook]\npeer_timeout = \"1ms\"", "hook.peer_timeout"),
         ("[api]\nsocket = \"/run/remora/hook.sock\"", "api.socket"),
         ("[api]\ngroup = \"\"", "api.group"),
+        ("[api]\nmetrics_listen = \"0.0.0.0:9758\"", "api.metrics_listen"),
+        ("[api]\nmetrics_token_file = \"token\"", "api.metrics_token_file"),
         ("[limits]\ncontainers = 4097", "limits.containers"),
         ("[limits]\nring_bytes = 5000000", "limits.ring_bytes"),
         ("[limits]\nring_bytes = \"32KiB\"", "limits.ring_bytes"),
@@ -82,6 +86,12 @@ fn a_value_out_of_range_names_its_key() {
         ("[events]\nfile_max_bytes = 1", "events.file_max_bytes"),
         ("[scan]\nruntime_roots = [\"/run/[\"]", "scan.runtime_roots"),
         ("[scan]\nruntime_roots = [\"run\"]", "scan.runtime_roots"),
+        ("[[select]]\nname = \"a\"", "select[0].trace"),
+        ("[[select]]\ntrace = \"none\"", "select[0].trace"),
+        ("[[select]]\ntrace = \"exec\"\n[[select]]\ntrace = \"B!\"", "select[1].trace"),
+        ("[[select]]\ntrace = \"exec\"\nparams = { exec = \"1\" }", "select[0].trace"),
+        ("[managers]\ntimeout = \"1s\"", "managers.timeout"),
+        ("[managers.podman]\nstorage = [\"here\"]", "managers.podman.storage"),
     ] {
         let error = parse(text).unwrap_err();
         let expected = format!("failed to accept configuration remora.toml: {key} ");
@@ -117,4 +127,13 @@ fn only_a_named_file_must_exist() {
     let file = dir.path().join("remora.toml");
     std::fs::write(&file, "log = \"debug\"\n").unwrap();
     assert_eq!(Config::load(Some(&file)).unwrap().log, "debug");
+}
+
+#[test]
+fn the_index_of_an_nri_plugin_is_two_digits() {
+    assert!(parse("[managers.nri]\nindex = \"07\"").is_ok());
+    for index in ["7", "100", "1x", ""] {
+        let error = parse(&format!("[managers.nri]\nindex = {index:?}")).unwrap_err();
+        assert!(error.contains("managers.nri.index") && error.contains("two digits"), "{error}");
+    }
 }

@@ -42,9 +42,37 @@ impl Config {
         self.validate_log()?;
         self.validate_paths()?;
         self.validate_hook()?;
+        self.validate_metrics()?;
         self.validate_limits()?;
         self.validate_tracers()?;
-        self.validate_scan()
+        self.validate_scan()?;
+        self.validate_rules()?;
+        self.validate_managers()?;
+        self.validate_nri()
+    }
+
+    fn validate_rules(&self) -> Result<(), Invalid> {
+        const LABELS: &str = "labels.identity";
+        within(LABELS, self.labels.identity.len() as u64, 0..=32)?;
+        within("select", self.select.len() as u64, 0..=1024)?;
+        for (at, select) in self.select.iter().enumerate() {
+            select.check().map_err(|(key, why)| Invalid::new(format!("select[{at}].{key}"), why))?;
+        }
+        Ok(())
+    }
+
+    fn validate_managers(&self) -> Result<(), Invalid> {
+        let managers = &self.managers;
+        duration(
+            "managers.timeout",
+            managers.timeout,
+            Duration::from_millis(10)..=Duration::from_millis(400),
+        )?;
+        absolute("managers.docker.socket", &managers.docker.socket)?;
+        absolute("managers.docker.data_root", &managers.docker.data_root)?;
+        absolute("managers.containerd.socket", &managers.containerd.socket)?;
+        absolute("managers.cri.socket", &managers.cri.socket)?;
+        managers.podman.storage.iter().try_for_each(|path| absolute("managers.podman.storage", path))
     }
 
     fn validate_log(&self) -> Result<(), Invalid> {
@@ -74,6 +102,20 @@ impl Config {
         duration("hook.peer_timeout", self.hook.peer_timeout, timeout)?;
         match self.api.group.as_str() {
             "" => Err(Invalid::new("api.group", "is empty: name a group, \"root\" for root alone")),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_metrics(&self) -> Result<(), Invalid> {
+        let (listen, token) = (self.api.metrics_listen, &self.api.metrics_token_file);
+        if let Some(token) = token {
+            absolute("api.metrics_token_file", token)?;
+        }
+        match listen {
+            Some(address) if !address.ip().is_loopback() && token.is_none() => {
+                let reason = format!("is {address}, beyond loopback: set api.metrics_token_file, too");
+                Err(Invalid::new("api.metrics_listen", reason))
+            }
             _ => Ok(()),
         }
     }
@@ -123,6 +165,13 @@ impl Config {
                 .map_err(|e| Invalid::new(KEY, format!("holds {root:?}, which is no pattern: {e}")))?;
         }
         Ok(())
+    }
+
+    fn validate_nri(&self) -> Result<(), Invalid> {
+        let nri = &self.managers.nri;
+        socket("managers.nri.socket", &nri.socket)?;
+        nri.hook.as_deref().map_or(Ok(()), |hook| absolute("managers.nri.hook", hook))?;
+        nri.check_index().map_err(|why| Invalid::new("managers.nri.index", why))
     }
 }
 

@@ -4,6 +4,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use remora_wire::Namespaces;
 
 /// Clock ticks since boot at which the process started; with the pid it names a process for good.
 pub fn start_time(pid: u32) -> io::Result<u64> {
@@ -55,6 +59,29 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// How long ago something started at this many clock ticks since boot.
+pub fn age(start_time: u64) -> Duration {
+    // SAFETY: asks for a number.
+    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1);
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from);
+    let start = Duration::from_nanos(start_time.saturating_mul(1_000_000_000 / ticks));
+    now.unwrap_or_default().saturating_sub(start)
+}
+
+/// Inode numbers of the namespaces of a process; 0 where one cannot be read.
+pub fn namespaces(pid: u32) -> Namespaces {
+    let inode = |name| fs::metadata(format!("/proc/{pid}/ns/{name}")).map_or(0, |m| m.ino());
+    Namespaces {
+        mnt: inode("mnt"),
+        pid: inode("pid"),
+        net: inode("net"),
+        user: inode("user"),
+        ipc: inode("ipc"),
+        uts: inode("uts"),
+        cgroup: inode("cgroup"),
+    }
 }
 
 /// Changes with every boot; empty where the kernel does not tell.
@@ -146,6 +173,15 @@ mod tests {
             assert_eq!(userns_owner(std::process::id()).unwrap(), 0);
         }
         assert!(userns_owner(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_process_has_an_age() {
+        let mut child = sleeper();
+        let age = age(start_time(child.id()).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(age < Duration::from_secs(20), "{age:?}");
     }
 
     #[test]

@@ -18,10 +18,11 @@ use tokio::{
 pub use spool::replay;
 
 use crate::config::Hook;
-use crate::registry::{Handle, Peer};
+use crate::manager::desk::Desk;
+use crate::registry::Peer;
 
 /// Serves until the future is dropped.
-pub async fn serve(listener: UnixListener, config: Hook, registry: Handle) {
+pub async fn serve(listener: UnixListener, config: Hook, desk: Desk) {
     let peers = Arc::new(Semaphore::new(config.peers));
     loop {
         // Whoever finds all places taken waits in the backlog, within the hook's own budget.
@@ -34,17 +35,17 @@ pub async fn serve(listener: UnixListener, config: Hook, registry: Handle) {
                 continue;
             }
         };
-        let (registry, config) = (registry.clone(), config.clone());
+        let (desk, config) = (desk.clone(), config.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(e) = peer(stream, &config, &registry).await {
+            if let Err(e) = peer(stream, &config, &desk).await {
                 tracing::warn!("hook's peer refused: {e}");
             }
         });
     }
 }
 
-async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyhow::Result<()> {
+async fn peer(mut stream: UnixStream, config: &Hook, desk: &Desk) -> anyhow::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let refusal = if uid != 0 && !config.rootless {
         Some(format!("user {uid} may not speak here: hook.rootless is off"))
@@ -60,7 +61,7 @@ async fn peer(mut stream: UnixStream, config: &Hook, registry: &Handle) -> anyho
         (Some(why), _) => (Ack { ok: false, message: why.clone() }, Some(why)),
         (None, Ok(Some(notice))) => {
             let late = given_up(&stream, &notice);
-            (registry.notice(notice, Peer { uid }, late).await, None)
+            (desk.notice(notice, Peer { uid }, late).await, None)
         }
         // Connected and went: somebody looked whether we are there.
         (None, Ok(None)) => return Ok(()),

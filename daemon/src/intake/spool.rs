@@ -10,7 +10,8 @@ use std::{
 use remora_wire::{Notice, Stage};
 
 use crate::decode::value::rfc3339;
-use crate::registry::{Handle, Peer};
+use crate::manager::desk::Desk;
+use crate::registry::Peer;
 
 /// How often to look; a hook that found the daemon hung cannot tell when it is back.
 const LOOK: Duration = Duration::from_secs(5);
@@ -18,13 +19,13 @@ const LOOK: Duration = Duration::from_secs(5);
 const NOTICE_MAX: u64 = 1 << 20;
 
 /// Takes up what is there now, then whatever comes, until the future is dropped.
-pub async fn replay(dir: PathBuf, registry: Handle) {
+pub async fn replay(dir: PathBuf, desk: Desk) {
     if let Err(e) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir) {
         tracing::warn!("failed to create spool {}: {e}", dir.display());
     }
     loop {
         for path in waiting(&dir) {
-            take_up(&path, &registry).await;
+            take_up(&path, &desk).await;
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -43,14 +44,14 @@ fn waiting(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-async fn take_up(path: &Path, registry: &Handle) {
+async fn take_up(path: &Path, desk: &Desk) {
     let notice = fs::read(path).map_err(|e| e.to_string());
     let notice = notice.and_then(|b| serde_json::from_slice::<Notice>(&b).map_err(|e| e.to_string()));
     match notice {
         Ok(notice) => {
             let told = format!("the daemon did not answer the hook at {}", rfc3339(notice.at));
             let late = (notice.stage != Stage::Poststop).then_some(told);
-            registry.notice(notice, Peer { uid: 0 }, late).await;
+            desk.notice(notice, Peer { uid: 0 }, late).await;
         }
         Err(e) => tracing::warn!("failed to read spooled notice {}: {e}", path.display()),
     }

@@ -8,6 +8,7 @@ use remora_wire::{KEY_PREFIX, KEY_REQUIRED, KEY_TRACE, is_opt_in};
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Labels};
+use crate::oci::{Learnt, OptIn};
 
 /// Most keys of ours that are taken from one container, and the longest value.
 const MAX_KEYS: usize = 128;
@@ -88,6 +89,18 @@ pub struct Rules {
 }
 
 impl Select {
+    /// The key at fault, and what is wrong with its value.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        match OptIn::from_annotations(&self.keys()) {
+            Err(e) => Err(("trace".into(), format!("cannot be meant: {e}"))),
+            Ok(None) => Err(("trace".into(), format!("is {:?}, which names no tracer", self.trace))),
+            Ok(Some(opt_in)) => match opt_in.warnings.first() {
+                Some(warning) => Err(("trace".into(), format!("cannot be meant: {warning}"))),
+                None => Ok(()),
+            },
+        }
+    }
+
     fn takes(&self, facts: &Facts) -> bool {
         let fits = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|g| g.0.matches(text));
         let pod = facts.pod.as_ref();
@@ -113,6 +126,35 @@ impl Rules {
     /// Whether anything but a container's own annotations may ask.
     pub fn need_facts(&self) -> bool {
         self.labels.opt_in || self.labels.image || !self.select.is_empty()
+    }
+
+    /// What of these facts goes into a container's identity.
+    pub fn learnt(&self, facts: &Facts) -> Learnt {
+        let chosen = self.labels.identity.iter().filter_map(|name| facts.pod_labels.get_key_value(name));
+        Learnt {
+            name: facts.name.clone(),
+            image_name: facts.image_name.clone(),
+            image_id: facts.image_id.clone(),
+            pod: facts.pod.clone(),
+            labels: chosen.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+
+    /// The annotations that a container has by these rules, and whether it asks by its own. In them a key that
+    /// names the container is the general one: who reads them need not know its name.
+    pub fn wish(&self, annotations: &Labels, facts: &Facts) -> (Labels, bool) {
+        let mut keys = self.keys(annotations, facts);
+        let named = format!("{KEY_TRACE}/{}", facts.name);
+        if let Some(list) = keys.remove(&named) {
+            keys.insert(KEY_TRACE.to_owned(), list);
+        }
+        let own = annotations.contains_key(KEY_TRACE) || annotations.contains_key(&named);
+        let mut all = annotations.clone();
+        if facts.sandbox || !own {
+            all.retain(|key, _| !key.starts_with(KEY_PREFIX));
+            all.extend(keys);
+        }
+        (all, own && !facts.sandbox)
     }
 
     /// The keys of ours that hold for a container with these annotations: those themselves if they ask, else

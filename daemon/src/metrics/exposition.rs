@@ -20,6 +20,8 @@ pub struct Gauges {
     pub ring_bytes: u32,
     pub ring_used: u64,
     pub unattributed: u64,
+    /// Whether each answered when last asked.
+    pub managers: Vec<(&'static str, bool)>,
 }
 
 /// All series, in the text format.
@@ -187,13 +189,15 @@ fn ledger(families: &mut Families, view: &View, base: &Labels) {
             families.add("remora_events_lost_total", help, Counter, labels, Value::Number(lost as f64));
         }
     }
-    let info = [
+    let mut info = vec![
         ("id", view.id.as_str()),
         ("image", &view.identity.image_name),
         ("image_id", &view.identity.image_id),
         ("runtime", &view.identity.runtime),
         ("state", &view.state),
     ];
+    let pod_labels = label_names(&view.identity.labels);
+    info.extend(pod_labels.iter().map(|(name, value)| (name.as_str(), *value)));
     families.add(
         "remora_container_info",
         "Who a container is; always 1.",
@@ -204,6 +208,16 @@ fn ledger(families: &mut Families, view: &View, base: &Labels) {
     let late = f64::from(u8::from(view.ledger.late.is_some()));
     let help = "1 if the container was found after its first exec.";
     families.add("remora_container_late", help, Gauge, with(&[]), Value::Number(late));
+}
+
+/// Pod labels under names that Prometheus takes; of several that become the same, the first.
+fn label_names(labels: &BTreeMap<String, String>) -> BTreeMap<String, &str> {
+    let mut named = BTreeMap::new();
+    for (name, value) in labels {
+        let plain = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        named.entry(format!("k8s_pod_label_{plain}")).or_insert(value.as_str());
+    }
+    named
 }
 
 /// The daemon's own state and cost.
@@ -235,6 +249,10 @@ fn own(families: &mut Families, survey: &Survey, gauges: &Gauges) {
     );
     let help = "Records of a container or tracer that is not known (any more).";
     number("remora_records_unattributed_total", help, Counter, &[], gauges.unattributed as f64);
+    for (manager, up) in &gauges.managers {
+        let help = "1 if the container manager answered when it was last asked.";
+        number("remora_manager_up", help, Gauge, &[("manager", manager)], f64::from(u8::from(*up)));
+    }
     for t in &survey.tracers {
         for state in ["available", "loaded", "attached", "stopped", "failed"] {
             let is = f64::from(u8::from(t.state == state));

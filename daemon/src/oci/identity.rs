@@ -3,6 +3,7 @@
 use super::{cut, first, storage};
 use remora_wire::{Annotations, Notice};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Longest field, in bytes. Names are anybody's to choose; they are kept as they are and escaped at output.
@@ -40,6 +41,19 @@ pub struct Identity {
     pub bundle: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
+    /// Those of the pod's that the configuration names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a manager knows better than annotations; empty where it does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learnt {
+    pub name: String,
+    pub image_name: String,
+    pub image_id: String,
+    pub pod: Option<Pod>,
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +75,7 @@ impl Identity {
             runtime: bounded(&notice.runtime),
             bundle: cut(&notice.bundle, MAX_PATH).into(),
             pod: pod(&notice.annotations),
+            labels: BTreeMap::new(),
         };
         if identity.name.is_empty() {
             identity.name = short(&identity.id).into();
@@ -86,9 +101,41 @@ impl Identity {
         fill(&mut self.image_id, &record.image);
     }
 
+    /// Takes what a manager says over what was known; whether that changed anything.
+    pub fn learn(&mut self, learnt: &Learnt) -> bool {
+        let before = self.clone();
+        let take = |field: &mut String, value: &String| {
+            if !value.is_empty() {
+                *field = bounded(value);
+            }
+        };
+        take(&mut self.name, &learnt.name);
+        take(&mut self.image_name, &learnt.image_name);
+        take(&mut self.image_id, &learnt.image_id);
+        if let Some(Pod { name, namespace, uid }) = &learnt.pod {
+            let pod = self.pod.get_or_insert_default();
+            take(&mut pod.name, name);
+            take(&mut pod.namespace, namespace);
+            take(&mut pod.uid, uid);
+        }
+        self.labels = learnt.labels.iter().map(|(name, value)| (bounded(name), bounded(value))).collect();
+        *self != before
+    }
+
     pub fn bundle(&self) -> &Path {
         &self.bundle
     }
+}
+
+/// What these annotations lack to name the container and its pod, for a manager that says it elsewhere.
+pub fn lacking_names(annotations: &Annotations, name: &str, pod: Option<&Pod>) -> Annotations {
+    let of_pod = pod.map(|pod| {
+        [(&POD_NAME[..], &pod.name), (&POD_NAMESPACE, &pod.namespace), (&POD_UID, &pod.uid)]
+            .map(|(keys, value)| (keys, value.as_str()))
+    });
+    let known = [(&NAME[..], name)].into_iter().chain(of_pod.into_iter().flatten());
+    let lacking = known.filter(|(keys, value)| !value.is_empty() && first(annotations, keys).is_empty());
+    lacking.map(|(keys, value)| (keys[0].to_owned(), bounded(value))).collect()
 }
 
 fn bounded(text: &str) -> String {
@@ -200,6 +247,18 @@ mod tests {
         identity.complete();
         assert_eq!((identity.name.as_str(), identity.image_id.as_str()), ("my-web", "730d"));
         assert_eq!(identity.image_name, "localhost/web:latest");
+    }
+
+    #[test]
+    fn a_managers_word_goes_before_what_was_known() {
+        let mut identity = Identity::from_notice(&notice(&[("io.kubernetes.pod.name", "web-0")]));
+        let labels = BTreeMap::from([("app".to_owned(), "ä".repeat(300))]);
+        let learnt = Learnt { name: "web".into(), labels, ..Learnt::default() };
+        assert!(identity.learn(&learnt) && !identity.learn(&learnt));
+        assert_eq!((identity.name.as_str(), identity.pod.as_ref().unwrap().name.as_str()), ("web", "web-0"));
+        assert!(identity.labels["app"].len() <= 256);
+        assert!(identity.learn(&Learnt { pod: pod("web-1", "shop", ""), ..Learnt::default() }));
+        assert_eq!((identity.pod, identity.labels.len()), (pod("web-1", "shop", ""), 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use remora_wire::bundle::BundleError;
 use remora_wire::{Annotations, Bundle};
 use std::path::{Path, PathBuf};
 
-pub use identity::{Identity, Pod};
+pub use identity::{Identity, Learnt, Pod, lacking_names};
 pub use opt_in::{MAX_PARAMS, MAX_TRACERS, OptIn, OptInError};
 
 /// Annotations of a bundle's `config.json` and its root file system, for containers that no hook announced.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::attach::Wish;
 use super::container::base_at;
 use super::record::{Record, is_meant};
 use super::{Container, Registry};
@@ -25,6 +26,9 @@ pub enum Change {
         tracer: String,
         own: Own,
     },
+    /// A unit, process or cgroup becomes a container.
+    Attach(Wish),
+    Detach(String),
 }
 
 #[derive(Debug)]
@@ -80,11 +84,13 @@ impl Registry {
                     Own::Set(values) => self.set_own(index, &tracer, values),
                 }
             }
+            Change::Attach(wish) => self.attach_to(wish),
+            Change::Detach(wanted) => self.detach(&wanted),
         }
     }
 
     /// The live container of this id or name.
-    fn meant(&self, wanted: &str) -> Result<u32, ChangeError> {
+    pub(super) fn meant(&self, wanted: &str) -> Result<u32, ChangeError> {
         let of =
             |c: &Container| c.ending.is_none() && is_meant(wanted, &c.record.key.id, &c.record.identity.name);
         let all: Vec<u32> = self.live.iter().filter(|(_, c)| of(c)).map(|(i, _)| *i).collect();
@@ -132,12 +138,12 @@ impl Registry {
         }
     }
 
-    fn wants(&self, record: &Record, name: &str) -> bool {
+    pub(super) fn wants(&self, record: &Record, name: &str) -> bool {
         let asked = || self.engine.resolve(&record.asked).0.iter().any(|t| t == name);
         record.switched.get(name).copied().unwrap_or_else(asked)
     }
 
-    fn give(&mut self, index: u32, name: &str, values: Values) -> Result<(), ChangeError> {
+    pub(super) fn give(&mut self, index: u32, name: &str, values: Values) -> Result<(), ChangeError> {
         let record = self.record(index)?;
         let mut params = record.params_of(name);
         params.extend(values);
@@ -159,7 +165,7 @@ impl Registry {
     }
 
     /// First it reports no more, then it is detached.
-    fn take(&mut self, index: u32, name: &str, why: &str) {
+    pub(super) fn take(&mut self, index: u32, name: &str, why: &str) {
         self.scope.clear_tracers(index, self.engine.bit(name, index));
         self.engine.release(name, index, std::time::Instant::now());
         self.mask(index);
@@ -191,9 +197,9 @@ impl Registry {
         Ok(json!({ "tracer": name, "on": false }))
     }
 
-    /// Tells the kernel which tracers the container has now.
+    /// Tells the kernel which tracers the container has now; one that ends gets none any more.
     fn mask(&self, index: u32) {
-        let Some(container) = self.live.get(&index) else { return };
+        let Some(container) = self.live.get(&index).filter(|c| c.ending.is_none()) else { return };
         let names = container.record.tracers.iter();
         self.scope.set_tracers(index, names.map(|name| self.engine.bit(name, index)).fold(0, |a, b| a | b));
     }
@@ -204,7 +210,7 @@ impl Registry {
         container.map(|c| &mut c.record).ok_or_else(gone)
     }
 
-    fn remember(&self, index: u32) {
+    pub(super) fn remember(&self, index: u32) {
         if let Some(container) = self.live.get(&index)
             && let Err(e) = self.store.put(&container.record)
         {

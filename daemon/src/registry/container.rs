@@ -90,7 +90,7 @@ pub fn base_at(meters: &[Meter], tracer: &str, index: u32) -> Counts {
 }
 
 /// The members that go into each of its events; names as OpenTelemetry has them.
-fn subject(identity: &Identity) -> Subject {
+pub fn subject(identity: &Identity) -> Subject {
     let mut json = b"\"container\":{".to_vec();
     let mut members = vec![("id", &identity.id), ("name", &identity.name), ("runtime", &identity.runtime)];
     members.retain(|(_, value)| !value.is_empty());
@@ -108,6 +108,12 @@ fn subject(identity: &Identity) -> Subject {
     if let Some(pod) = &identity.pod {
         json.extend_from_slice(b",\"k8s\":{\"pod\":{");
         object(&mut json, &[("name", &pod.name), ("uid", &pod.uid)]);
+        if !identity.labels.is_empty() {
+            let labels: Vec<_> = identity.labels.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            json.extend_from_slice(b",\"label\":{");
+            object(&mut json, &labels);
+            json.push(b'}');
+        }
         json.extend_from_slice(b"},\"namespace\":{");
         object(&mut json, &[("name", &pod.namespace)]);
         json.extend_from_slice(b"}}");

@@ -84,6 +84,8 @@ impl Registry {
     /// What is due now; when the next thing is.
     pub(super) fn tend(&mut self, now: Instant) -> Option<Instant> {
         self.look_after_the_ending();
+        self.look_for_escapes(now);
+        let units = self.follow_units(now);
         let meters = self.engine.meters();
         let is_due = |c: &Container| {
             c.ending.is_some_and(|t| t <= now) && (c.patience.is_none_or(|t| t <= now) || c.is_read(&meters))
@@ -117,7 +119,7 @@ impl Registry {
         let look = self.live.values().any(|c| c.winding_down && c.ending.is_none()).then(|| now + LOOK);
         let check = (!self.live.is_empty()).then(|| now + CHECK);
         let rest = self.parting.iter().map(|(t, _)| *t).chain(self.forgetting.iter().map(|(t, _)| *t)).min();
-        [ending, look, check, measure, tidied, rest].into_iter().flatten().min()
+        [ending, look, check, units, measure, tidied, rest].into_iter().flatten().min()
     }
 
     /// Says which tables with stacks are kept for somebody.
@@ -137,7 +139,8 @@ impl Registry {
                 over.push((*index, "cgroup found removed"));
                 continue;
             }
-            if !proc::start_time(record.pid).is_ok_and(|t| t == record.key.start_time) {
+            // A unit or cgroup has no init, and ends with its cgroup.
+            if record.pid != 0 && !proc::start_time(record.pid).is_ok_and(|t| t == record.key.start_time) {
                 container.winding_down = true;
                 record.ledger.ended_by("init exited");
             }
@@ -149,7 +152,7 @@ impl Registry {
     }
 
     /// Closes the account: last counts, last values of its series, out of scope, off the tracers.
-    fn settle(&mut self, index: u32, now: Instant) {
+    pub(super) fn settle(&mut self, index: u32, now: Instant) {
         let Some(mut container) = self.live.remove(&index) else { return };
         let meters = self.engine.meters();
         container.settle(&meters);

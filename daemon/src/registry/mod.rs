@@ -1,7 +1,10 @@
 //! Who is in scope. One thread owns the truth; everybody else holds a handle and asks.
 
+pub mod attach;
 pub mod change;
 mod container;
+mod escape;
+mod known;
 mod life;
 pub mod record;
 mod register;
@@ -24,6 +27,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::host::cgroup::CgroupRoot;
 use crate::metrics::files::Files;
+use crate::oci::Identity;
 use crate::ring::Gone;
 use crate::scope::Scope;
 use crate::stacks::{self, Minder};
@@ -34,6 +38,8 @@ use container::Container;
 use record::{Record, View};
 use store::Store;
 
+pub use known::Known;
+
 /// Who speaks: root, or a user who may speak for own processes only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -42,13 +48,28 @@ pub struct Peer {
 
 #[derive(Debug)]
 pub enum Command {
-    Notice { notice: Box<Notice>, peer: Peer, late: Option<String>, reply: oneshot::Sender<Ack> },
+    Notice {
+        notice: Box<Notice>,
+        peer: Peer,
+        late: Option<String>,
+        known: Option<Box<Known>>,
+        reply: oneshot::Sender<Ack>,
+    },
+    Known(Box<Known>, oneshot::Sender<bool>),
+    /// Those chosen by the rules alone.
+    Chosen(oneshot::Sender<Vec<Identity>>),
+    /// Something may have ended.
+    Look,
     List(oneshot::Sender<Vec<View>>),
     Tracers(oneshot::Sender<Vec<TracerView>>),
     Survey(oneshot::Sender<Survey>),
     AskForCost,
     Change(Box<Change>, oneshot::Sender<Result<serde_json::Value, ChangeError>>),
-    InitExited { index: u32, cgroup: u64 },
+    InitExited {
+        index: u32,
+        cgroup: u64,
+    },
+    CgroupsMade,
     Stop(oneshot::Sender<()>),
 }
 
@@ -77,10 +98,38 @@ pub struct Surveyed {
 pub struct Handle(mpsc::Sender<Command>);
 
 impl Handle {
+    pub fn new(commands: mpsc::Sender<Command>) -> Self {
+        Self(commands)
+    }
+
+    /// Of a container that asks by its own annotations.
     pub async fn notice(&self, notice: Notice, peer: Peer, late: Option<String>) -> Ack {
+        self.tell(notice, peer, late, None).await
+    }
+
+    /// Of a container that is wanted by what is known of it.
+    pub async fn wanted(&self, notice: Notice, late: Option<String>, known: Known) -> Ack {
+        self.tell(notice, Peer { uid: 0 }, late, Some(Box::new(known))).await
+    }
+
+    async fn tell(&self, notice: Notice, peer: Peer, late: Option<String>, known: Option<Box<Known>>) -> Ack {
         let gone = Ack { ok: false, message: "the daemon is stopping".into() };
         let notice = Box::new(notice);
-        self.ask(|reply| Command::Notice { notice, peer, late, reply }).await.unwrap_or(gone)
+        self.ask(|reply| Command::Notice { notice, peer, late, known, reply }).await.unwrap_or(gone)
+    }
+
+    /// Completes what is known of a container; whether it is in scope.
+    pub async fn known(&self, known: Known) -> bool {
+        self.ask(|reply| Command::Known(Box::new(known), reply)).await.unwrap_or_default()
+    }
+
+    pub async fn chosen(&self) -> Vec<Identity> {
+        self.ask(Command::Chosen).await.unwrap_or_default()
+    }
+
+    /// Has the ends of containers looked for now.
+    pub async fn look(&self) {
+        let _ = self.0.send(Command::Look).await;
     }
 
     pub async fn list(&self) -> Vec<View> {
@@ -133,6 +182,9 @@ pub struct Registry {
     parting: Vec<(Instant, Surveyed)>,
     /// Cgroups of ended containers that the reader may still find records of.
     forgetting: Vec<(Instant, u64)>,
+    /// When to look whether one has left its cgroup.
+    escapes_due: Instant,
+    units: attach::Units,
     own: mpsc::Sender<Command>,
 }
 
@@ -152,6 +204,7 @@ impl Registry {
         let store = Store::new(&config.state_dir, config.limits.ended)?;
         let ended = store.ended().into();
         let mut registry = Self {
+            units: attach::Units::load(&config.state_dir),
             stacks: Minder::new(stacks, config.limits.series_linger),
             config,
             cgroups,
@@ -164,6 +217,7 @@ impl Registry {
             ended,
             parting: Vec::new(),
             forgetting: Vec::new(),
+            escapes_due: Instant::now(),
             own: own.clone(),
         };
         registry.restore();
@@ -208,23 +262,27 @@ impl Registry {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Notice { notice, peer, late, reply } => {
-                let _ = reply.send(self.notice(&notice, peer, late));
+            Command::Notice { notice, peer, late, known, reply } => {
+                let _ = reply.send(self.notice(&notice, peer, late, known.as_deref()));
             }
+            Command::Known(known, reply) => drop(reply.send(self.known(&known))),
+            Command::Chosen(reply) => drop(reply.send(self.chosen())),
             Command::List(reply) => drop(reply.send(self.views())),
             Command::Tracers(reply) => drop(reply.send(self.engine.views())),
             Command::Survey(reply) => drop(reply.send(self.survey())),
             Command::AskForCost => self.engine.ask_for_cost(),
             Command::Change(change, reply) => drop(reply.send(self.change(*change))),
             Command::InitExited { index, cgroup } => self.init_exited(index, cgroup),
-            Command::Stop(_) => {}
+            Command::CgroupsMade => self.look_for_units(),
+            // What there is to be looked at is looked at after each command.
+            Command::Look | Command::Stop(_) => {}
         }
     }
 
     fn views(&self) -> Vec<View> {
         let meters = self.engine.meters();
         let live = self.live.values().map(|c| self.view(c, &meters));
-        live.chain(self.ended.iter().map(|r| r.view("ended"))).collect()
+        live.chain(self.waiting()).chain(self.ended.iter().map(|r| r.view("ended"))).collect()
     }
 
     /// With the tracers that it has now.

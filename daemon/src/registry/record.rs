@@ -1,12 +1,14 @@
 //! What is known of a container, kept on disk while it lives and for a while after.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use remora_wire::{Namespaces, time::unix_ns};
 use serde::{Deserialize, Serialize};
 
+use super::known::Choice;
 use crate::decode::value::rfc3339;
+use crate::host::cgroup;
 use crate::metrics::files::Folders;
 use crate::oci::Identity;
 use crate::tracer::params::Values;
@@ -120,7 +122,11 @@ pub struct Record {
     pub key: Key,
     pub boot: String,
     pub index: u32,
+    /// Init; 0 for a cgroup that has none.
     pub pid: u32,
+    /// By somebody's wish, not by an opt-in of its own.
+    #[serde(default)]
+    pub attached: bool,
     pub cgroup_path: String,
     pub identity: Identity,
     pub namespaces: Namespaces,
@@ -130,6 +136,12 @@ pub struct Record {
     /// The words of its opt-in.
     #[serde(default)]
     pub asked: Vec<String>,
+    /// Who wanted it traced, if it did not ask itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
+    /// Cgroups that it was followed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escapes: Vec<String>,
     /// Switched on or off by somebody else, which goes over what it asked for.
     #[serde(default)]
     pub switched: BTreeMap<String, bool>,
@@ -148,7 +160,7 @@ pub struct Record {
 pub struct View {
     pub id: String,
     pub name: String,
-    /// `running`, `ending` or `ended`.
+    /// `running`, `ending` or `ended`; `pending`: a unit that is attached and does not run.
     pub state: String,
     pub pid: u32,
     pub cgroup_id: u64,
@@ -162,6 +174,11 @@ pub struct View {
 impl Record {
     pub fn place(&self) -> Place {
         Place { index: self.index, root: self.key.cgroup, cgroup: self.cgroup_path.clone().into() }
+    }
+
+    /// Whether its cgroup has been removed.
+    pub fn is_gone(&self) -> bool {
+        !cgroup::exists(Path::new(&self.cgroup_path), self.key.cgroup)
     }
 
     /// Where the files of its cgroups are.

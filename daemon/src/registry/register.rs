@@ -1,12 +1,12 @@
 //! Intake: a notice becomes a container in scope, or a clear refusal with nothing left half done.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use remora_wire::{Ack, Notice, Stage, time::unix_ns};
 
 use super::container::{Container, base_at};
 use super::record::{Key, Ledger, Record};
-use super::{Peer, Registry};
+use super::{Known, Peer, Registry};
 use crate::decode::{text::printable, value::rfc3339};
 use crate::host::{cgroup, proc};
 use crate::oci::{Identity, OptIn};
@@ -15,17 +15,27 @@ use crate::tracer::params::{ParamValue, Values};
 
 type Refusal = String;
 
+const NOT_IN_SCOPE: &str = "not in scope";
+
 impl Registry {
-    pub(super) fn notice(&mut self, notice: &Notice, peer: Peer, late: Option<String>) -> Ack {
+    pub(super) fn notice(
+        &mut self,
+        notice: &Notice,
+        peer: Peer,
+        late: Option<String>,
+        known: Option<&Known>,
+    ) -> Ack {
         let result = match notice.stage {
             Stage::Poststop => self.poststop(notice, peer),
-            Stage::CreateRuntime | Stage::Prestart => self.register(notice, peer, late),
+            Stage::CreateRuntime | Stage::Prestart => self.register(notice, peer, late, known),
         };
         if let (Err(why), Stage::CreateRuntime | Stage::Prestart, 0) = (&result, notice.stage, peer.uid) {
             self.refused(notice, why);
         }
         let id = printable(&notice.id);
         match result {
+            // Nobody's business: while labels matter, poststop comes of everybody.
+            Ok(message) if message == NOT_IN_SCOPE => Ack { ok: true, message },
             Ok(message) => {
                 tracing::info!(container = id, stage = ?notice.stage, "{message}");
                 Ack { ok: true, message }
@@ -37,7 +47,13 @@ impl Registry {
         }
     }
 
-    fn register(&mut self, notice: &Notice, peer: Peer, late: Option<String>) -> Result<String, Refusal> {
+    fn register(
+        &mut self,
+        notice: &Notice,
+        peer: Peer,
+        late: Option<String>,
+        known: Option<&Known>,
+    ) -> Result<String, Refusal> {
         let opt_in = OptIn::from_annotations(&notice.annotations).map_err(|e| e.to_string())?;
         let opt_in = opt_in.ok_or("not opted in: no annotation io.remora.trace")?;
         let pid = notice.pid.filter(|p| *p > 1).ok_or("the notice has no pid")?;
@@ -57,7 +73,7 @@ impl Registry {
             // prestart and createRuntime are both configured, or a notice was replayed.
             return Ok(format!("in scope already, place {index}"));
         }
-        self.replace_generation(&key)?;
+        self.replace_generation(&key, peer)?;
         let (tracers, unknown) = self.engine.resolve(&opt_in.tracers);
         let late = late.or_else(|| {
             let told = "the notice came after its first exec";
@@ -76,16 +92,22 @@ impl Registry {
         }
         let mut identity = Identity::from_notice(notice);
         identity.complete();
+        if let Some(known) = known {
+            identity.learn(&known.learnt);
+        }
         let record = Record {
             boot: self.boot.clone(),
             index: self.scope.free_index().ok_or("all places are taken; raise limits.containers")?,
             pid,
+            attached: false,
             cgroup_path: group.path.display().to_string(),
             identity,
             namespaces: notice.namespaces,
             base: BTreeMap::new(),
             controllers: cgroup::controllers::of_pid(pid),
             asked: opt_in.tracers,
+            choice: known.and_then(Known::choice),
+            escapes: Vec::new(),
             switched: BTreeMap::new(),
             params,
             tracers,
@@ -96,7 +118,7 @@ impl Registry {
     }
 
     /// Parameters that the container sets for itself; those that cannot be are noted, and left out.
-    fn own_params(&self, opt_in: &OptIn, ledger: &mut Ledger) -> BTreeMap<String, Values> {
+    pub(super) fn own_params(&self, opt_in: &OptIn, ledger: &mut Ledger) -> BTreeMap<String, Values> {
         let mut all: BTreeMap<String, Values> = BTreeMap::new();
         for (tracer, name, value) in &opt_in.params {
             let value = Values::from([(name.clone(), ParamValue::Text(value.clone()))]);
@@ -141,9 +163,11 @@ impl Registry {
         self.directory.put_subject(root, container.subject.clone());
         self.scope.fill(index, root, mask, if fresh { container.record.pid } else { 0 });
         let entered = self.scope.admit(root, index).map_err(|e| e.to_string());
-        // First the root, then those below: what is made meanwhile inherits in the kernel.
+        // First the root, then those below: what is made meanwhile inherits in the kernel. Containers that are
+        // in scope by themselves stay so.
+        let others = self.live.values().map(|c| c.record.key.cgroup).filter(|id| *id != root).collect();
         let below = entered.and_then(|()| {
-            cgroup::subtree(&place.cgroup)
+            cgroup::subtree(&place.cgroup, &others)
                 .into_iter()
                 .filter(|id| *id != root)
                 .try_for_each(|id| self.scope.admit(id, index).map_err(|e| e.to_string()))
@@ -208,12 +232,15 @@ impl Registry {
             boot: self.boot.clone(),
             index: u32::MAX,
             pid: notice.pid.unwrap_or_default(),
+            attached: false,
             cgroup_path: String::new(),
             identity: Identity::from_notice(notice),
             namespaces: notice.namespaces,
             tracers: self.engine.resolve(&opt_in.tracers).0,
             controllers: BTreeMap::new(),
             asked: opt_in.tracers.clone(),
+            choice: None,
+            escapes: Vec::new(),
             switched: BTreeMap::new(),
             params: BTreeMap::new(),
             ledger,
@@ -226,14 +253,23 @@ impl Registry {
     }
 
     /// The same id, or the same cgroup, with another process: what was there before has ended.
-    fn replace_generation(&mut self, key: &Key) -> Result<(), Refusal> {
+    fn replace_generation(&mut self, key: &Key, peer: Peer) -> Result<(), Refusal> {
         let same = |c: &Container| c.record.key.cgroup == key.cgroup || c.record.key.id == key.id;
         let old: Vec<u32> = self.live.iter().filter(|(_, c)| same(c)).map(|(i, _)| *i).collect();
         for index in old {
             let container = &self.live[&index].record;
+            if container.key == *key {
+                // It was let go of, and is wanted again: its first account is closed at once.
+                self.settle(index, Instant::now());
+                continue;
+            }
             let alive = proc::start_time(container.pid).is_ok_and(|t| t == container.key.start_time);
             if alive && container.key.cgroup == key.cgroup && container.key.id != key.id {
                 return Err(format!("its cgroup is that of container {}", printable(&container.key.id)));
+            }
+            // Nobody ends somebody else's account by using its id.
+            if !container.is_gone() {
+                may_speak_for(peer, container.pid)?;
             }
             self.finish(index, "replaced by a new generation");
         }
@@ -244,7 +280,7 @@ impl Registry {
         // Of several generations the newest, which may be on its way out already.
         let of = |c: &&mut Container| c.record.key.id == notice.id;
         let Some(container) = self.live.values_mut().filter(of).max_by_key(|c| c.ending.is_none()) else {
-            return Ok("not in scope".to_owned());
+            return Ok(NOT_IN_SCOPE.to_owned());
         };
         if peer.uid != 0 {
             may_speak_for(peer, container.record.pid)?;

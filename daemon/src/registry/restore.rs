@@ -3,6 +3,7 @@
 use std::{path::Path, sync::atomic::Ordering::Relaxed};
 
 use super::Registry;
+use super::attach::DETACHED;
 use super::container::Container;
 use super::record::Record;
 use crate::host::cgroup;
@@ -22,7 +23,9 @@ impl Registry {
         let mut known = Vec::new();
         for record in now {
             known.push(record.index);
+            let detached = record.ledger.end.iter().any(|why| why == DETACHED).then(|| record.key.id.clone());
             self.take_up(record);
+            detached.iter().for_each(|id| self.let_go(id));
         }
         // Places of nobody known, of a daemon that was killed before it could write down who it was.
         for index in 0..table.len() as u32 {
@@ -55,6 +58,7 @@ impl Registry {
             if let Some(index) = self.scope.free_index() {
                 record.index = index;
                 record.base.clear();
+                record.escapes.clear();
                 let id = record.key.id.clone();
                 if let Err(e) = self.enter(record) {
                     tracing::warn!(container = id, "failed to take up again: {e}");
@@ -81,7 +85,10 @@ impl Registry {
         let place = record.place();
         let mut mask = 0;
         for name in record.tracers.clone() {
-            if record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
+            // An early version did not write down what was asked for.
+            let is_told = record.choice.is_some() || !record.asked.is_empty();
+            let unwanted = is_told && !self.wants(&record, &name);
+            if unwanted || record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
                 continue;
             }
             match self.engine.acquire(&name, &place, &record.params_of(&name)) {

@@ -1,5 +1,5 @@
-//! Opted-in containers that no hook announced: those started before the daemon, restored ones, those whose
-//! hook was not configured. Found in the runtimes' own state.
+//! Containers that no hook announced: those started before the daemon, restored ones, those whose hook was not
+//! configured. Found in the runtimes' own state; managers list theirs themselves.
 
 use std::{
     fs,
@@ -10,21 +10,20 @@ use std::{
 use remora_wire::{Notice, Stage};
 use serde::Deserialize;
 
-use super::{Handle, Peer};
 use crate::host::proc;
+use crate::manager::desk::Desk;
 use crate::oci;
 
 const STATE_MAX: u64 = 4 << 20;
 
-/// Tells the registry of each; those it knows already stay as they are.
-pub async fn at_start(roots: &[String], registry: &Handle) {
+/// Tells the desk of each; those in scope already stay as they are.
+pub async fn run(roots: &[String], desk: &Desk, why: &str) {
     for notice in roots.iter().flat_map(|root| find(root)) {
-        let late = Some("found running when the daemon started".to_owned());
-        registry.notice(notice, Peer { uid: 0 }, late).await;
+        desk.found(notice, why).await;
     }
 }
 
-/// Opted-in containers below one runtime root.
+/// Containers below one runtime root.
 fn find(root: &str) -> Vec<Notice> {
     let dirs = glob::glob(root).into_iter().flatten().flatten();
     let containers = dirs.flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
@@ -37,7 +36,7 @@ fn read(dir: &Path) -> Option<Notice> {
         if runc.exists() { ("runc", runc_state(&runc)) } else { ("crun", crun_status(dir)) };
     let found = found?;
     let (annotations, root) = oci::bundle_annotations(&found.bundle).ok()?;
-    if found.pid <= 1 || !annotations.keys().any(|k| remora_wire::is_opt_in(k)) {
+    if found.pid <= 1 {
         return None;
     }
     let start_time = proc::start_time(found.pid).ok()?;
@@ -50,7 +49,7 @@ fn read(dir: &Path) -> Option<Notice> {
         root: root.display().to_string(),
         annotations,
         truncated: false,
-        namespaces: namespaces(found.pid),
+        namespaces: proc::namespaces(found.pid),
         runtime: runtime.to_owned(),
         at: 0,
     })
@@ -92,18 +91,4 @@ fn crun_status(dir: &Path) -> Option<Found> {
     }
     let status: Status = serde_json::from_slice(&bounded(&dir.join("status"))?).ok()?;
     Some(Found { pid: status.pid, bundle: status.bundle })
-}
-
-fn namespaces(pid: u32) -> remora_wire::Namespaces {
-    use std::os::unix::fs::MetadataExt;
-    let inode = |name| fs::metadata(format!("/proc/{pid}/ns/{name}")).map_or(0, |m| m.ino());
-    remora_wire::Namespaces {
-        mnt: inode("mnt"),
-        pid: inode("pid"),
-        net: inode("net"),
-        user: inode("user"),
-        ipc: inode("ipc"),
-        uts: inode("uts"),
-        cgroup: inode("cgroup"),
-    }
 }

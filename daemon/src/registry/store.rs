@@ -41,7 +41,9 @@ impl Store {
 
     /// Moves a record to those that ended, and drops the oldest of these past the bound.
     pub fn end(&self, record: &Record) -> io::Result<()> {
-        let name = Self::name(&record.key);
+        // One that was let go of may be wanted again, and have several accounts.
+        let account = fnv1a(record.ledger.observed_from.bytes());
+        let name = format!("{account:016x}-{}", Self::name(&record.key));
         write(&self.ended.join(&name), &serde_json::to_vec(record)?)?;
         self.remove(&record.key);
         let mut names = Self::list(&self.ended);

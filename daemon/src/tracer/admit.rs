@@ -8,13 +8,14 @@ use std::{
 use super::contract::Description;
 use super::engine::{Engine, Tracer};
 use super::open::TracerError;
-use super::{ObjectFile, Opened, trial};
+use super::{ObjectFile, Opened, kernel, trial};
 use crate::directory::Decoder;
 
 impl Engine {
     /// Takes in the built-in tracers, those of a folder, and those loaded while an earlier daemon ran. One that is
     /// refused is said and shown so, and does not keep the others from working.
     pub fn add_all(&mut self, dir: &Path) {
+        let _hold = kernel::hold();
         for file in ObjectFile::embedded() {
             let name = PathBuf::from(&file.origin);
             self.add_or_refuse(name, Ok(file));
@@ -47,15 +48,15 @@ impl Engine {
             trial::survives(&file)?;
         }
         let mut opened = Opened::open(&file)?;
-        let name = opened.description.name.clone();
-        self.admit(&file, &opened.description)?;
+        let name = opened.read.description.name.clone();
+        self.admit(&file, &opened.read.description)?;
         let configured = opened.configure(0, 0, &self.settings.params(&name));
         let problem = configured.err().map(|e| e.to_string());
         if let Some(problem) = &problem {
             tracing::error!("{problem}");
         }
         self.adopt_decoder(&name, &file);
-        let mut tracer = Tracer::new(file, opened.description, problem);
+        let mut tracer = Tracer::new(file, opened.read.description, problem);
         tracer.base = self.tracers.remove(&name).map(|before| before.file);
         self.tracers.insert(name, tracer);
         Ok(())
@@ -90,7 +91,7 @@ impl Engine {
         }
         let Some(stats) = self.keep.stats(name, self.shared.containers) else { return };
         if let Ok(opened) = Opened::open(&old) {
-            let decoder = Decoder { events: Arc::new(opened.events), stats: Arc::new(stats) };
+            let decoder = Decoder { events: Arc::new(opened.read.events), stats: Arc::new(stats) };
             self.directory.put_decoder(kept.number, decoder);
         }
     }

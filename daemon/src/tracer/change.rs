@@ -62,7 +62,7 @@ impl Engine {
     /// stays as it was.
     pub fn place(&mut self, expected: Option<&str>, file: ObjectFile) -> Result<Placed, ChangeError> {
         let refused = |e: super::open::TracerError| ChangeError::Refused(e.to_string());
-        let description = Opened::open(&file).map_err(refused)?.description;
+        let description = Opened::open(&file).map_err(refused)?.read.description;
         let name = description.name.clone();
         if let Some(expected) = expected.filter(|e| *e != name) {
             return Err(ChangeError::Refused(format!(
@@ -132,7 +132,8 @@ impl Engine {
     /// Another file for a known tracer. Where the tracer is loaded, the new object is attached beside the old
     /// one; then, processor by processor, the new one speaks; then the old one goes.
     pub(super) fn exchange(&mut self, name: &str, file: ObjectFile) -> Result<Placed, ChangeError> {
-        let description = Opened::open(&file).map_err(|e| ChangeError::Refused(e.to_string()))?.description;
+        let description =
+            Opened::open(&file).map_err(|e| ChangeError::Refused(e.to_string()))?.read.description;
         let set = self.settings.params(name);
         let set = params::fit(&description.params, &set)
             .map_err(|e| ChangeError::Refused(format!("{}: as configured, {e}", file.origin)))?;

@@ -102,16 +102,15 @@ impl Tracer {
     fn running_cost(&self) -> Costs {
         let mut all = Costs::new();
         let Some(loaded) = &self.loaded else { return all };
-        let mut seen = BTreeSet::new();
         for (name, _) in &loaded.chosen {
             let own = loaded.object.progs().find(|p| p.name() == name.as_str());
-            let own = own.and_then(|p| info(p.as_fd())).into_iter();
-            let held = self.links().filter(|h| h.program == *name).flat_map(|h| h.programs());
-            let held = held.filter_map(|id| info(by_id(id)?.as_fd()));
-            for (id, cost) in own.chain(held) {
-                if seen.insert(id) {
-                    all.entry(name.clone()).or_default().add(cost);
-                }
+            let own = own.and_then(|p| info(p.as_fd()));
+            let held: BTreeSet<u32> =
+                self.links().filter(|h| h.program == *name).flat_map(|h| h.ids.iter().copied()).collect();
+            let others = held.into_iter().filter(|id| own.is_none_or(|(own, _)| own != *id));
+            let others = others.filter_map(|id| info(by_id(id)?.as_fd()));
+            for (_, cost) in own.into_iter().chain(others) {
+                all.entry(name.clone()).or_default().add(cost);
             }
         }
         all

@@ -14,6 +14,7 @@ use super::contract::Description;
 use super::cost::{Costs, Counting};
 use super::files::FileMetric;
 use super::keep::{Keep, Kept};
+use super::kernel;
 use super::links::Held;
 use super::load::{Instance, Loaded, Source, Table};
 use super::params;
@@ -191,6 +192,7 @@ impl Engine {
 
     /// Loads the tracers of these names and groups, so that attaching them is quick.
     pub fn preload(&mut self, wanted: &[String]) {
+        let _hold = kernel::hold();
         for name in self.resolve(wanted).0 {
             if let Err(e) = self.ensure_loaded(&name) {
                 tracing::error!("{e}");

@@ -1,6 +1,7 @@
 //! Attached: links, pinned so that they outlive the daemon, on the whole system or on a container's cgroup.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
@@ -51,6 +52,8 @@ pub fn how(ty: ProgramType, section: &str) -> Result<Attach, String> {
 pub struct Held {
     pub program: String,
     links: Vec<Link>,
+    /// Ids of the programs that the links run, each once.
+    pub ids: BTreeSet<u32>,
     pub pinned: bool,
 }
 
@@ -74,7 +77,12 @@ impl Held {
         pin: Option<&Path>,
     ) -> Result<Self, String> {
         let prog = find(object, program)?;
-        let mut held = Self { program: program.to_owned(), links: Vec::new(), pinned: pin.is_some() };
+        let mut held = Self {
+            program: program.to_owned(),
+            links: Vec::new(),
+            ids: BTreeSet::new(),
+            pinned: pin.is_some(),
+        };
         if prog.prog_type() != ProgramType::PerfEvent {
             held.add(pin.map(Path::to_owned), || attach(&prog, cgroup).map(Some))?;
             return Ok(held);
@@ -93,7 +101,7 @@ impl Held {
         attach: impl FnOnce() -> Result<Option<Link>, String>,
     ) -> Result<(), String> {
         if let Some(link) = pin.as_ref().filter(|p| p.exists()).and_then(|p| Link::open(p).ok()) {
-            self.links.push(link);
+            self.hold(link);
             return Ok(());
         }
         let Some(mut link) = super::log::with_log(attach)? else { return Ok(()) };
@@ -102,8 +110,13 @@ impl Held {
             tracing::debug!(program = self.program, "not pinned: {e}");
             self.pinned = false;
         }
-        self.links.push(link);
+        self.hold(link);
         Ok(())
+    }
+
+    fn hold(&mut self, link: Link) {
+        self.ids.extend(link.info().map(|info| info.prog_id));
+        self.links.push(link);
     }
 }
 
@@ -111,11 +124,6 @@ impl Held {
     /// Names of the pins, if pinned.
     pub fn pin_names(&self) -> Vec<String> {
         self.links.iter().filter_map(Link::pin_path).map(|p| name_of(&p)).collect()
-    }
-
-    /// Ids of the programs that the links run.
-    pub fn programs(&self) -> impl Iterator<Item = u32> {
-        self.links.iter().filter_map(|link| link.info().ok()).map(|info| info.prog_id)
     }
 
     /// Leaves the pinned links in place: the daemon goes, the programs stay.

@@ -1,7 +1,7 @@
 //! Loaded: in the kernel, sharing the scope's maps, every program shown to look at the scope. Not yet attached.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     path::Path,
     sync::Arc,
@@ -12,10 +12,11 @@ use libbpf_rs::{AsRawLibbpf, MapCore, MapFlags, MapHandle, MapMut, MapType, Obje
 use super::carry::{Carry, Shapes};
 use super::contract::{Program, is_identifier};
 use super::files::FileMetric;
+use super::kernel;
 use super::links::{self, Attach};
 use super::log::with_log;
 use super::metric::MetricMap;
-use super::open::{Opened, TracerError};
+use super::open::{Opened, Read, TracerError};
 use super::params::{self, Values};
 use super::{
     ObjectFile, contract::Description, plan::EventPlan, refresh::Refreshes, stack, table::TablePlan,
@@ -82,22 +83,22 @@ impl Loaded {
         instance: Instance,
         carry: &Carry,
     ) -> Result<Self, TracerError> {
+        let _hold = kernel::hold();
         let opened = Opened::open(file)?;
-        let mut refused = Vec::new();
-        let mut out = Set::first(&opened.description.programs);
-        let object = match prepare(opened, shared, &instance, carry, &out.chosen).and_then(load) {
-            Ok(object) => object,
+        let mut set = Set::first(&opened)?;
+        let (object, opened) = match prepare(opened, shared, &instance, carry, &set.chosen).and_then(load) {
+            Ok(loaded) => loaded,
             Err(first) => {
                 // Which program was it? Each alternative is tried for itself.
-                out = Set::tried(file, shared, &instance, &mut refused)?;
-                if refused.is_empty() {
+                let known = set.refused.len();
+                set = set.tried(file, shared, &instance)?;
+                if set.refused.len() == known {
                     return Err(first);
                 }
-                load(prepare(Opened::open(file)?, shared, &instance, carry, &out.chosen)?)?
+                load(prepare(Opened::open(file)?, shared, &instance, carry, &set.chosen)?)?
             }
         };
-        let opened = Opened::open(file)?;
-        Self::finish(object, opened, shared, instance, out.chosen, refused)
+        Self::finish(object, opened, shared, instance, set)
     }
 
     /// Pins its own maps, in the place of others of their names.
@@ -142,11 +143,10 @@ impl Loaded {
 
     fn finish(
         object: Object,
-        opened: Opened,
+        opened: Read,
         shared: &SharedMaps,
         instance: Instance,
-        names: HashSet<String>,
-        refused: Vec<(String, String)>,
+        Set { chosen: names, refused }: Set,
     ) -> Result<Self, TracerError> {
         let fail = |why: String| TracerError { verb: "load", origin: opened.file.origin.clone(), why };
         let mut chosen = Vec::new();
@@ -185,8 +185,8 @@ impl Loaded {
             added.map_err(|e| fail(format!("program {}: {e}", program.name)))?;
         }
         Ok(Self {
-            description: Arc::new(opened.description.clone()),
-            events: Arc::new(opened.events.clone()),
+            description: Arc::new(opened.description),
+            events: Arc::new(opened.events),
             metrics,
             files: opened.files,
             tables,
@@ -203,66 +203,91 @@ impl Loaded {
     }
 }
 
-/// The programs to load.
+/// The programs to load, and why not the others.
 struct Set {
     chosen: HashSet<String>,
+    refused: Vec<(String, String)>,
 }
 
 impl Set {
-    /// Everything that stands alone, and the first of each group.
-    fn first(programs: &[Program]) -> Self {
-        let best = |group: &str| {
-            let members = programs.iter().filter_map(|p| p.oneof.as_ref().map(|(g, r)| (g, *r, &p.name)));
-            members.filter(|(g, ..)| *g == group).min_by_key(|(_, r, _)| *r).map(|(.., n)| n.clone())
-        };
-        let chosen = programs.iter().filter(|p| match &p.oneof {
-            None => true,
-            Some((group, _)) => best(group).as_ref() == Some(&p.name),
-        });
-        Self { chosen: chosen.map(|p| p.name.clone()).collect() }
+    /// Everything that stands alone, and the first of each group that this kernel may take.
+    fn first(opened: &Opened) -> Result<Self, TracerError> {
+        let mut set = Self { chosen: HashSet::new(), refused: Vec::new() };
+        let programs = &opened.read.description.programs;
+        for program in programs.iter().filter(|p| p.optional || p.oneof.is_some()) {
+            if let Some(why) = kernel::refuses(&program.section) {
+                set.refused.push((program.name.clone(), why));
+            }
+        }
+        let mut best: BTreeMap<&str, Option<&Program>> = BTreeMap::new();
+        for program in programs {
+            let open = !set.is_refused(&program.name);
+            match &program.oneof {
+                None if open => drop(set.chosen.insert(program.name.clone())),
+                None => {}
+                Some((group, _)) => {
+                    let best = best.entry(group).or_default();
+                    if open && best.is_none_or(|b| rank(b) > rank(program)) {
+                        *best = Some(program);
+                    }
+                }
+            }
+        }
+        for (group, best) in best {
+            let best = best.ok_or_else(|| set.none(&opened.read.file, group))?;
+            set.chosen.insert(best.name.clone());
+        }
+        Ok(set)
     }
 
     /// Tries each program that may be refused: it must load and, where that costs nothing, attach.
     fn tried(
+        mut self,
         file: &ObjectFile,
         shared: &SharedMaps,
         instance: &Instance,
-        refused: &mut Vec<(String, String)>,
     ) -> Result<Self, TracerError> {
-        let programs = Opened::open(file)?.description.programs;
-        let mut chosen = HashSet::new();
-        let mut groups: HashMap<String, bool> = HashMap::new();
-        let mut sorted = programs.clone();
-        sorted.sort_by_key(|p| p.oneof.as_ref().map_or(0, |(_, rank)| *rank));
-        for program in sorted {
+        let mut programs = Opened::open(file)?.read.description.programs;
+        programs.retain(|p| (p.optional || p.oneof.is_some()) && !self.is_refused(&p.name));
+        programs.sort_by_key(rank);
+        let mut groups: BTreeMap<String, bool> = BTreeMap::new();
+        for program in programs {
+            self.chosen.remove(&program.name);
             let group = program.oneof.as_ref().map(|(g, _)| g.clone());
-            if let Some(group) = &group {
-                if groups.get(group) == Some(&true) {
-                    continue;
-                }
-            } else if !program.optional {
-                chosen.insert(program.name);
+            if group.as_ref().is_some_and(|g| groups.get(g) == Some(&true)) {
                 continue;
             }
             let only = HashSet::from([program.name.clone()]);
             let tried =
                 prepare(Opened::open(file)?, shared, instance, &Carry::default(), &only).and_then(load);
-            let tried = tried.map_err(|e| e.why).and_then(|o| links::try_attach(&o, &program.name));
+            let tried = tried.map_err(|e| e.why).and_then(|(o, _)| links::try_attach(&o, &program.name));
             if let Some(group) = group {
                 *groups.entry(group).or_default() |= tried.is_ok();
             }
             match tried {
-                Ok(()) => drop(chosen.insert(program.name)),
-                Err(why) => refused.push((program.name, last_line(&why))),
+                Ok(()) => drop(self.chosen.insert(program.name)),
+                Err(why) => self.refused.push((program.name, last_line(&why))),
             }
         }
-        if let Some((group, _)) = groups.iter().find(|(_, taken)| !**taken) {
-            let why = refused.iter().map(|(n, w)| format!("{n}: {w}")).collect::<Vec<_>>().join("; ");
-            let why = format!("this kernel takes none of the programs for {group}: {why}");
-            return Err(TracerError { verb: "load", origin: file.origin.clone(), why });
+        match groups.iter().find(|(_, taken)| !**taken) {
+            Some((group, _)) => Err(self.none(file, group)),
+            None => Ok(self),
         }
-        Ok(Self { chosen })
     }
+
+    fn is_refused(&self, program: &str) -> bool {
+        self.refused.iter().any(|(name, _)| name == program)
+    }
+
+    fn none(&self, file: &ObjectFile, group: &str) -> TracerError {
+        let why = self.refused.iter().map(|(n, w)| format!("{n}: {w}")).collect::<Vec<_>>().join("; ");
+        let why = format!("this kernel takes none of the programs for {group}: {why}");
+        TracerError { verb: "load", origin: file.origin.clone(), why }
+    }
+}
+
+fn rank(program: &Program) -> u32 {
+    program.oneof.as_ref().map_or(0, |(_, rank)| *rank)
 }
 
 fn last_line(text: &str) -> String {
@@ -278,7 +303,7 @@ fn prepare(
     wanted: &HashSet<String>,
 ) -> Result<Opened, TracerError> {
     opened.configure(instance.bit, instance.number, &instance.params)?;
-    let by_container: HashSet<&str> = opened.metrics.iter().map(|m| m.map.as_str()).collect();
+    let by_container: HashSet<&str> = opened.read.metrics.iter().map(|m| m.map.as_str()).collect();
     let mut failed = None;
     for mut map in opened.object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
@@ -293,7 +318,7 @@ fn prepare(
         } else if !is_identifier(&name) || name == "links" {
             failed.get_or_insert(format!("map {name:?}: not a name a map may have"));
             Ok(())
-        } else if let Some(before) = carry.get(&name, opened.shapes.get(&name)) {
+        } else if let Some(before) = carry.get(&name, opened.read.shapes.get(&name)) {
             map.reuse_fd(before.as_fd())
         } else {
             let sized = name == "remora_stats"
@@ -306,7 +331,7 @@ fn prepare(
         }
     }
     if let Some(why) = failed {
-        return Err(TracerError { verb: "load", origin: opened.file.origin.clone(), why });
+        return Err(TracerError { verb: "load", origin: opened.read.file.origin.clone(), why });
     }
     for mut prog in opened.object.progs_mut() {
         let wanted = wanted.contains(&*prog.name().to_string_lossy());
@@ -332,13 +357,13 @@ fn is_own(map: &str) -> bool {
     !map.contains('.') && !SharedMaps::has(map)
 }
 
-fn load(opened: Opened) -> Result<Object, TracerError> {
-    let origin = opened.file.origin.clone();
-    with_log(|| opened.object.load().map_err(|e| e.to_string())).map_err(|why| TracerError {
-        verb: "load",
-        origin,
-        why,
-    })
+/// The object, and what it said of itself.
+fn load(opened: Opened) -> Result<(Object, Read), TracerError> {
+    let Opened { object, read } = opened;
+    match with_log(|| object.load().map_err(|e| e.to_string())) {
+        Ok(object) => Ok((object, read)),
+        Err(why) => Err(TracerError { verb: "load", origin: read.file.origin, why }),
+    }
 }
 
 /// An unscoped program would look at the whole node: the kernel's own list of its maps must have the scope's.

@@ -23,10 +23,17 @@ pub fn with_log<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let result = f();
     let log = LOG.take().unwrap_or_default();
     result.map_err(|e| {
-        let tail: Vec<&str> = log.lines().map(str::trim).filter(|l| tells(l)).collect();
-        let tail = &tail[tail.len().saturating_sub(8)..];
+        let tail = tail(&log);
         if tail.is_empty() { e } else { format!("{e}: {}", tail.join(" | ")) }
     })
+}
+
+/// The last lines that tell something, and before them which program they are about.
+fn tail(log: &str) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|l| tells(l)).collect();
+    let (before, last) = lines.split_at(lines.len().saturating_sub(8));
+    let about = before.iter().rfind(|line| line.starts_with("libbpf: prog '"));
+    about.into_iter().chain(last).copied().collect()
 }
 
 /// What libbpf adds to each failure says nothing of its cause.
@@ -80,5 +87,22 @@ fn keep(message: &str) {
     });
     if kept.is_none() {
         tracing::debug!(target: "libbpf", "{}", message.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_still_names_the_program() {
+        let mut log = "libbpf: prog 'tick': BPF program load failed: -EACCES\nlibbpf: prog 'tick': -- BEGIN PROG LOAD LOG --\n".to_owned();
+        (0..20).for_each(|n| log += &format!("{n}: (07) r7 += 1\n"));
+        log += "R7 min value is outside of the allowed memory range\nprocessed 77 insns\n-- END PROG LOAD LOG --\n";
+        let tail = tail(&log);
+        assert_eq!(tail.len(), 9);
+        assert_eq!(tail[0], "libbpf: prog 'tick': BPF program load failed: -EACCES");
+        assert_eq!(tail[8], "R7 min value is outside of the allowed memory range");
+        assert_eq!(super::tail("libbpf: prog 'a': missing\n"), ["libbpf: prog 'a': missing"]);
     }
 }

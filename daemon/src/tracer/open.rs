@@ -13,7 +13,7 @@ use super::contract::{Description, Program, RESERVED, Tags, is_identifier, valid
 use super::files::FileMetric;
 use super::metric::{MetricMap, RawMap};
 use super::params::{self, Values};
-use super::{ObjectFile, plan::EventPlan, refresh, sample, table::TablePlan};
+use super::{ObjectFile, kernel, plan::EventPlan, refresh, sample, table::TablePlan};
 use crate::scope::abi;
 
 #[derive(Debug, Error)]
@@ -26,8 +26,14 @@ pub struct TracerError {
 
 #[derive(Debug)]
 pub struct Opened {
-    pub file: ObjectFile,
     pub object: OpenObject,
+    pub read: Read,
+}
+
+/// What an object says of itself, understood.
+#[derive(Debug)]
+pub struct Read {
+    pub file: ObjectFile,
     pub description: Description,
     pub events: HashMap<u32, Arc<EventPlan>>,
     pub metrics: Vec<Arc<MetricMap>>,
@@ -35,27 +41,26 @@ pub struct Opened {
     pub tables: Vec<Arc<TablePlan>>,
     pub shapes: Shapes,
     /// Where `remora_self` is in the read-only data.
-    pub self_at: usize,
+    self_at: usize,
 }
 
 impl Opened {
     pub fn open(file: &ObjectFile) -> Result<Self, TracerError> {
+        let _hold = kernel::hold();
         let refused = |why: String| TracerError { verb: "open", origin: file.origin.clone(), why };
         let object = open_object(file).map_err(refused)?;
-        let (parts, shapes) = {
+        let read = {
             let btf = object_btf(&object).map_err(refused)?;
-            (read(&object, &btf).map_err(refused)?, carry::shapes(&object, &btf))
+            read(file, &object, &btf).map_err(refused)?
         };
-        let Parts { description, events, metrics, files, tables, self_at } = parts;
-        let files = Arc::new(files);
-        Ok(Self { file: file.clone(), object, description, events, metrics, files, tables, shapes, self_at })
+        Ok(Self { object, read })
     }
 
     /// Writes who the object is, and its parameters, into its read-only data.
     pub fn configure(&mut self, bit: u32, tracer: u32, values: &Values) -> Result<(), TracerError> {
         let refused =
-            |why: String| Err(TracerError { verb: "configure", origin: self.file.origin.clone(), why });
-        let values = match params::fit(&self.description.params, values) {
+            |why: String| Err(TracerError { verb: "configure", origin: self.read.file.origin.clone(), why });
+        let values = match params::fit(&self.read.description.params, values) {
             Ok(values) => values,
             Err(why) => return refused(why),
         };
@@ -64,20 +69,10 @@ impl Opened {
         };
         let Some(data) = map.initial_value_mut() else { return refused("no read-only data".into()) };
         let me = abi::self_bytes(bit, tracer);
-        data[self.self_at..self.self_at + me.len()].copy_from_slice(&me);
-        params::write_fixed(&self.description.params, &values, data);
+        data[self.read.self_at..self.read.self_at + me.len()].copy_from_slice(&me);
+        params::write_fixed(&self.read.description.params, &values, data);
         Ok(())
     }
-}
-
-/// What an object says of itself, understood.
-struct Parts {
-    description: Description,
-    events: HashMap<u32, Arc<EventPlan>>,
-    metrics: Vec<Arc<MetricMap>>,
-    files: Vec<FileMetric>,
-    tables: Vec<Arc<TablePlan>>,
-    self_at: usize,
 }
 
 pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
@@ -97,7 +92,7 @@ fn object_btf(object: &OpenObject) -> Result<Btf<'_>, String> {
         .ok_or_else(|| "it has no BTF: compile with -g".to_owned())
 }
 
-fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
+fn read(file: &ObjectFile, object: &OpenObject, btf: &Btf<'_>) -> Result<Read, String> {
     let tags = Tags::read(btf)?;
     let (var, name) = itself(btf, &tags)?;
     let tracer: Arc<str> = name.clone().into();
@@ -155,7 +150,16 @@ fn read(object: &OpenObject, btf: &Btf<'_>) -> Result<Parts, String> {
     if description.programs.is_empty() && files.is_empty() {
         return Err("it has no program".into());
     }
-    Ok(Parts { description, events, metrics, files, tables, self_at })
+    Ok(Read {
+        file: file.clone(),
+        description,
+        events,
+        metrics,
+        files: Arc::new(files),
+        tables,
+        shapes: carry::shapes(object, btf),
+        self_at,
+    })
 }
 
 /// The variable that carries the tracer's own tags, and its name.

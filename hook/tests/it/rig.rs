@@ -51,6 +51,7 @@ impl Rig {
         let mut command = Command::new(HOOK);
         command.env_clear().current_dir("/").arg("--socket").arg(self.socket());
         command.arg("--spool").arg(self.path("spool")).arg("--log").arg(self.path("log"));
+        command.arg("--ask").arg(self.path("ask"));
         command.arg("--timeout-ms").arg(budget.as_millis().to_string());
         command
     }

@@ -31,6 +31,39 @@ fn a_container_that_did_not_opt_in_costs_nothing() {
 }
 
 #[test]
+fn while_others_may_be_wanted_the_daemon_is_asked_about_everybody() {
+    for annotations in [json!({ "io.remora.required": "true", "other": "x" }), json!(null)] {
+        for ok in [true, false] {
+            let rig = Rig::new();
+            rig.config(json!({ "annotations": { "io.remora.required": "true", "other": "x" } }));
+            fs::write(rig.path("ask"), "").unwrap();
+            let notices = rig.acking(ok, "in scope for exec");
+            let state = json!({ "id": "c1", "status": "creating", "pid": std::process::id(), "bundle": rig.path(""), "annotations": annotations });
+            let outcome = rig.run("createRuntime", &state.to_string());
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+            let notice = notices.recv().unwrap();
+            assert_eq!((notice.id.as_str(), notice.pid), ("c1", Some(std::process::id())));
+            assert_eq!(notice.annotations.get("other").map(String::as_str), Some("x"));
+            assert_eq!(rig.log().contains("registered container c1"), ok);
+            assert_eq!(rig.log().lines().count(), usize::from(ok));
+        }
+    }
+}
+
+#[test]
+fn of_a_container_that_may_be_wanted_nothing_is_left_behind() {
+    let rig = Rig::new();
+    fs::write(rig.path("ask"), "").unwrap();
+    let state = json!({ "id": "c1", "status": "creating", "pid": 42, "bundle": "/b", "annotations": {} });
+    let nobody = rig.run("createRuntime", &state.to_string());
+    let _deaf = UnixListener::bind(rig.socket()).unwrap();
+    let deaf = rig.run_within(BUDGET, "createRuntime", &state.to_string());
+    assert_eq!((nobody.code, deaf.code), (Some(0), Some(0)));
+    assert!(deaf.took >= BUDGET && deaf.took < SLACK, "{:?}", deaf.took);
+    assert!(!rig.path("log").exists() && !rig.path("spool").exists());
+}
+
+#[test]
 fn a_state_without_annotations_is_judged_by_the_bundle() {
     let state = |rig: &Rig| {
         let pid = std::process::id();

@@ -28,7 +28,7 @@ fn executable(path: &Path, text: &str) {
 fn wrapper(rig: &Rig) -> Command {
     let mut command = Command::new(WRAPPER);
     command.env("REMORA_RUNTIME", rig.path("runc")).env("REMORA_LOG", rig.path("log"));
-    command.env("ARGV", rig.path("argv")).env_remove("REMORA_HOOK");
+    command.env("ARGV", rig.path("argv")).env_remove("REMORA_HOOK").env("REMORA_ASK", rig.path("ask"));
     command
 }
 
@@ -86,6 +86,19 @@ fn nothing_else_is_edited() {
     let rig = world(other);
     assert_eq!(create(&rig, |_| {}).code, Some(7));
     assert_eq!((config(&rig).as_str(), rig.log().as_str()), (other, ""));
+}
+
+#[test]
+fn while_others_may_be_wanted_everybody_gets_our_hooks() {
+    let rig = world(r#"{"annotations":{"io.remora.required":"true"}}"#);
+    fs::write(rig.path("ask"), "").unwrap();
+    assert_eq!(create(&rig, |_| {}).code, Some(7));
+    assert!(config(&rig).contains("createRuntime"));
+
+    // Who did not ask by itself is never kept from starting, nor is it worth a word.
+    let rig = world(r#"{"annotations":{"io.remora.required":"true"},"hooks":7}"#);
+    fs::write(rig.path("ask"), "").unwrap();
+    assert_eq!((create(&rig, |_| {}).code, rig.log().as_str()), (Some(7), ""));
 }
 
 #[test]

@@ -7,10 +7,27 @@ use std::{
 
 use super::{mounts, read};
 
+/// Among a hierarchy's mount options; the others are not controllers.
+const KNOWN: [&str; 9] =
+    ["cpu", "cpuacct", "cpuset", "blkio", "memory", "devices", "pids", "freezer", "hugetlb"];
+
 /// Folders by controller; none on unified hosts.
 pub fn of_pid(pid: u32) -> BTreeMap<String, PathBuf> {
     let text = |path: String| read(Path::new(&path)).unwrap_or_default();
     folders(&mounts::version_1(&text("/proc/self/mountinfo".into())), &text(format!("/proc/{pid}/cgroup")))
+}
+
+/// Folders by controller that a cgroup has under the same path in hierarchies of version 1, as systemd gives them to units.
+pub fn at(relative: &str) -> BTreeMap<String, PathBuf> {
+    let mounts = mounts::version_1(&read(Path::new("/proc/self/mountinfo")).unwrap_or_default());
+    let mut all = BTreeMap::new();
+    for (options, point) in mounts {
+        let folder = point.join(relative.trim_start_matches('/'));
+        for controller in options.iter().filter(|o| KNOWN.contains(&o.as_str()) && folder.is_dir()) {
+            all.insert(controller.clone(), folder.clone());
+        }
+    }
+    all
 }
 
 /// `mounts`: options and mount points of hierarchies; `membership`: `/proc/PID/cgroup`.

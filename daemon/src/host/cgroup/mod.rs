@@ -3,6 +3,7 @@
 
 pub mod controllers;
 mod mounts;
+mod unit;
 mod walk;
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -11,7 +12,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub use walk::{MAX_SUBTREE, exists, populated, subtree};
+pub use unit::unit_name;
+pub use walk::{MAX_SUBTREE, exists, is_untouched, populated, subtree};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
@@ -39,6 +41,8 @@ pub enum CgroupError {
          give the container a cgroup of its own"
     )]
     Refused { path: String, what: &'static str },
+    #[error("failed to find the cgroup {0:?}: it must be a folder below the cgroup2 mount, named without ..")]
+    NoGroup(String),
 }
 
 /// One cgroup at the moment it was looked at.

@@ -69,7 +69,7 @@ fn this_process_is_found_under_its_mount() {
     let Ok(root) = CgroupRoot::discover() else { return };
     let Ok(own) = root.of_pid(std::process::id()) else { return };
     assert!(own.path.starts_with(root.path()) && exists(&own.path, own.id));
-    assert_eq!(subtree(&own.path).first(), Some(&own.id));
+    assert_eq!(subtree(&own.path, &Default::default()).first(), Some(&own.id));
     assert!(root.admit(&own).is_err());
     assert_eq!(root.at(&own.relative).unwrap(), own);
 }

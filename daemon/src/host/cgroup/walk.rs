@@ -1,6 +1,6 @@
 //! Looks at cgroup directories, which may vanish at any moment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -25,14 +25,22 @@ pub fn exists(path: &Path, id: u64) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.ino() == id)
 }
 
-/// Ids of a cgroup and of all below it, each before its children. Empty if the cgroup is gone; bounded by
-/// `MAX_SUBTREE`, so that a container which makes cgroups without end does not hold up the walk.
-pub fn subtree(path: &Path) -> Vec<u64> {
+/// Whether nothing runs in the cgroup or below it, and nothing ever has: what ran took time.
+pub fn is_untouched(path: &Path) -> bool {
+    let stat = fs::read_to_string(path.join("cpu.stat")).unwrap_or_default();
+    let used = stat.lines().find_map(|line| line.strip_prefix("usage_usec "));
+    populated(path).is_ok_and(|p| !p) && used == Some("0")
+}
+
+/// Ids of a cgroup and of all below it, each before its children, without those that are `others` and what is below them.
+/// Empty if the cgroup is gone; bounded by `MAX_SUBTREE`, so that a container which makes cgroups without end does not
+/// hold up the walk.
+pub fn subtree(path: &Path, others: &BTreeSet<u64>) -> Vec<u64> {
     let Ok(root) = fs::metadata(path) else { return Vec::new() };
     let mut ids = vec![root.ino()];
     let mut pending = VecDeque::from([(path.to_path_buf(), 0)]);
     while let Some((directory, depth)) = pending.pop_front() {
-        for (child, id) in children(&directory) {
+        for (child, id) in children(&directory).filter(|(_, id)| !others.contains(id)) {
             if ids.len() == MAX_SUBTREE {
                 return ids;
             }
@@ -55,7 +63,6 @@ fn children(directory: &Path) -> impl Iterator<Item = (PathBuf, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn id(path: &Path) -> u64 {
         fs::metadata(path).unwrap().ino()
@@ -68,22 +75,24 @@ mod tests {
         [&a, &b, &leaf].into_iter().for_each(|path| fs::create_dir(path).unwrap());
         fs::write(dir.path().join("cgroup.events"), "populated 0\nfrozen 0\n").unwrap();
         std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
-        let ids = subtree(dir.path());
+        let ids = subtree(dir.path(), &BTreeSet::new());
         assert_eq!(ids[0], id(dir.path()));
         assert_eq!(BTreeSet::from_iter(&ids[1..3]), BTreeSet::from([&id(&a), &id(&b)]));
         assert_eq!(ids[3..], [id(&leaf)]);
+        let without = subtree(dir.path(), &BTreeSet::from([id(&a)]));
+        assert_eq!(without, [id(dir.path()), id(&b)]);
     }
 
     #[test]
     fn a_vanished_cgroup_has_no_subtree() {
-        assert!(subtree(Path::new("/nonexistent/cgroup")).is_empty());
+        assert!(subtree(Path::new("/nonexistent/cgroup"), &BTreeSet::new()).is_empty());
     }
 
     #[test]
     fn depth_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("d/".repeat(MAX_DEPTH + 10))).unwrap();
-        assert_eq!(subtree(dir.path()).len(), MAX_DEPTH + 2);
+        assert_eq!(subtree(dir.path(), &BTreeSet::new()).len(), MAX_DEPTH + 2);
     }
 
     #[test]
@@ -97,6 +106,21 @@ mod tests {
         write("frozen 1\n");
         assert!(populated(dir.path()).is_err());
         assert_eq!(populated(Path::new("/nonexistent")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_nothing_ran_in_is_told_by_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name, text| fs::write(dir.path().join(name), text).unwrap();
+        write("cgroup.events", "populated 0\nfrozen 0\n");
+        assert!(!is_untouched(dir.path()), "nothing is known");
+        write("cpu.stat", "usage_usec 0\nuser_usec 0\n");
+        assert!(is_untouched(dir.path()));
+        write("cgroup.events", "populated 1\n");
+        assert!(!is_untouched(dir.path()));
+        write("cgroup.events", "populated 0\n");
+        write("cpu.stat", "usage_usec 17\nuser_usec 0\n");
+        assert!(!is_untouched(dir.path()));
     }
 
     #[test]

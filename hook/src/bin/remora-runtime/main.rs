@@ -1,5 +1,6 @@
 //! `remora-runtime`: stands in for runc or crun with managers that have no hook folder of their own (docker,
-//! ctr, nerdctl). It adds our hooks to containers that opt in and then becomes the real runtime.
+//! ctr, nerdctl). It adds our hooks to containers that opt in, or that may be wanted by their labels, and then
+//! becomes the real runtime.
 
 mod argv;
 mod find;
@@ -8,7 +9,7 @@ mod rewrite;
 
 use argv::Call;
 use remora_wire::bundle::read_config;
-use remora_wire::{Annotations, Bundle, KEY_REQUIRED, Log, is_required, opts_in, text, time};
+use remora_wire::{ASK_FILE, Annotations, Bundle, KEY_REQUIRED, Log, is_required, opts_in, text, time};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -66,6 +67,9 @@ fn prepare(call: &Call) -> Result<(), String> {
         }
     };
     if !opts_in(&annotations) {
+        if may_be_wanted() {
+            let _ = add_hooks(&path, &config);
+        }
         return Ok(());
     }
     REQUIRED.store(is_required(&annotations), Ordering::Relaxed);
@@ -79,6 +83,12 @@ fn prepare(call: &Call) -> Result<(), String> {
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// Whether a container that does not ask may be wanted by its labels or by an administrator: then its hook asks.
+fn may_be_wanted() -> bool {
+    let path = std::env::var_os("REMORA_ASK").unwrap_or_else(|| ASK_FILE.into());
+    Path::new(&path).exists()
 }
 
 fn read(call: &Call) -> Result<(PathBuf, String, Annotations), String> {
