@@ -1,4 +1,4 @@
-//! Builds `bpf/*.bpf.c` by the Makefile's own rule and embeds every object found, so that a new tracer is one
+//! Builds `bpf/*.bpf.c` by the Makefile's own rule and embeds every object found, packed, so that a new tracer is one
 //! new file and nothing else.
 
 use std::{env, fs, path::Path, path::PathBuf, process::Command};
@@ -13,8 +13,11 @@ fn main() {
     let wanted = stems(&root.join("bpf"), ".bpf.c");
     let mut list = String::from("pub const EMBEDDED: &[(&str, &[u8])] = &[\n");
     for name in wanted {
-        let object = objects.join(format!("{name}.bpf.o"));
-        list += &format!("    ({name:?}, include_bytes!({:?})),\n", object.display().to_string());
+        let object = fs::read(objects.join(format!("{name}.bpf.o"))).expect("failed to read an object");
+        let packed = objects.join(format!("{name}.deflate"));
+        fs::write(&packed, miniz_oxide::deflate::compress_to_vec(&object, 10))
+            .expect("failed to pack an object");
+        list += &format!("    ({name:?}, include_bytes!({:?})),\n", packed.display().to_string());
     }
     list += "];\n";
     fs::write(out.join("embedded.rs"), list).expect("failed to write embedded.rs");

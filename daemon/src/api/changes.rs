@@ -181,7 +181,7 @@ async fn place(_: Root, api: Api, name: Option<String>, body: Body) -> Response 
         Err(e) => return problem(e.status(), &e.body_text()),
     };
     let origin = format!("{} (sent)", name.as_deref().unwrap_or("object"));
-    let file = ObjectFile { origin, bytes, builtin: false, replaces: true };
+    let file = ObjectFile::sent(origin, bytes);
     let tried = tokio::task::spawn_blocking(move || trial::survives(&file).map(|()| file)).await;
     match tried {
         Ok(Ok(file)) => answer(&api, Change::Place(name, file)).await,

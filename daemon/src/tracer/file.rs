@@ -30,19 +30,31 @@ pub enum FileError {
 pub struct ObjectFile {
     /// For messages: a path, or `built-in NAME`.
     pub origin: String,
-    pub bytes: Bytes,
+    content: Content,
     /// Came with the binary, and was checked when that was built.
     pub builtin: bool,
     /// Was loaded over the API: may stand in the place of another of its name.
     pub replaces: bool,
 }
 
+#[derive(Debug, Clone)]
+enum Content {
+    Plain(Bytes),
+    /// Deflated, as it is in the binary: unpacked where it is looked into, and not kept.
+    Packed(&'static [u8]),
+}
+
 impl ObjectFile {
+    /// What somebody sent.
+    pub fn sent(origin: String, bytes: Bytes) -> Self {
+        Self { origin, content: Content::Plain(bytes), builtin: false, replaces: true }
+    }
+
     /// The built-in ones but for the scope's own object.
     pub fn embedded() -> Vec<Self> {
         let mut all = builtin();
         all.remove(SCOPE);
-        all.into_iter().map(|(name, bytes)| Self::of(&name, bytes)).collect()
+        all.into_iter().map(|(name, content)| Self::of(&name, content)).collect()
     }
 
     pub fn scope() -> Self {
@@ -50,8 +62,17 @@ impl ObjectFile {
         Self::of(SCOPE, all.remove(SCOPE).expect("built by build.rs"))
     }
 
-    fn of(name: &str, bytes: Bytes) -> Self {
-        Self { origin: format!("built-in {name}"), bytes, builtin: true, replaces: false }
+    fn of(name: &str, content: Content) -> Self {
+        Self { origin: format!("built-in {name}"), content, builtin: true, replaces: false }
+    }
+
+    pub fn bytes(&self) -> Bytes {
+        match &self.content {
+            Content::Plain(bytes) => bytes.clone(),
+            Content::Packed(packed) => {
+                miniz_oxide::inflate::decompress_to_vec(packed).expect("packed by build.rs").into()
+            }
+        }
     }
 
     pub fn read(path: &Path) -> Result<Self, FileError> {
@@ -63,8 +84,12 @@ impl ObjectFile {
         if meta.len() > OBJECT_MAX {
             return Err(io(io::Error::other(format!("{} bytes, at most {OBJECT_MAX} are read", meta.len()))));
         }
-        let bytes = fs::read(path).map_err(io)?.into();
-        Ok(Self { origin: path.display().to_string(), bytes, builtin: false, replaces: false })
+        let bytes = fs::read(path).map_err(io)?;
+        Ok(Self::plain(path.display().to_string(), bytes))
+    }
+
+    pub fn plain(origin: String, bytes: Vec<u8>) -> Self {
+        Self { origin, content: Content::Plain(bytes.into()), builtin: false, replaces: false }
     }
 
     /// The objects of a folder by path, each accepted or refused for itself. A missing folder holds none.
@@ -82,7 +107,7 @@ impl ObjectFile {
 
     /// Identity of the content, to tell an upgrade from a restart.
     pub fn fingerprint(&self) -> u64 {
-        fnv1a(self.bytes.iter().copied())
+        fnv1a(self.bytes().iter().copied())
     }
 }
 
@@ -90,16 +115,16 @@ const SCOPE: &str = "scope";
 
 /// What came with the binary. Debug builds take objects of the folder `REMORA_OBJECTS` in its stead, so that a
 /// tracer under development needs no build of the daemon.
-fn builtin() -> BTreeMap<String, Bytes> {
+fn builtin() -> BTreeMap<String, Content> {
     if let Some(dir) = std::env::var_os("REMORA_OBJECTS").filter(|_| cfg!(debug_assertions)) {
         let files = fs::read_dir(dir).into_iter().flatten().flatten();
         let object = |e: fs::DirEntry| {
             let name = e.file_name().to_str()?.strip_suffix(".bpf.o")?.to_owned();
-            Some((name, fs::read(e.path()).ok()?.into()))
+            Some((name, Content::Plain(fs::read(e.path()).ok()?.into())))
         };
         return files.filter_map(object).collect();
     }
-    EMBEDDED.iter().map(|(name, bytes)| ((*name).to_owned(), Bytes::from_static(bytes))).collect()
+    EMBEDDED.iter().map(|(name, packed)| ((*name).to_owned(), Content::Packed(packed))).collect()
 }
 
 /// Only root may own or write the file and the folder it is in.

@@ -92,7 +92,7 @@ impl Keep {
     /// From here on this is the tracer's object: one write decides.
     pub fn commit(&self, tracer: &str, kept: &Kept, file: &ObjectFile) -> io::Result<()> {
         let object = self.object(tracer, kept.number);
-        write(&object, &file.bytes)?;
+        write(&object, &file.bytes())?;
         write(&self.state.join(format!("{tracer}.json")), &serde_json::to_vec(kept)?)?;
         self.objects(tracer).filter(|p| *p != object).for_each(|old| drop(fs::remove_file(old)));
         Ok(())

@@ -79,7 +79,7 @@ pub fn open_object(file: &ObjectFile) -> Result<OpenObject, String> {
     super::log::with_log(|| {
         ObjectBuilder::default()
             .name("remora")
-            .and_then(|b| b.open_memory(&file.bytes))
+            .and_then(|b| b.open_memory(&file.bytes()))
             .map_err(|e| e.to_string())
     })
 }

@@ -124,7 +124,7 @@ impl Settings {
     }
 
     pub fn keep_object(&self, tracer: &str, file: &ObjectFile) -> io::Result<()> {
-        write(&self.object(tracer), &file.bytes)
+        write(&self.object(tracer), &file.bytes())
     }
 
     pub fn drop_object(&self, tracer: &str) -> io::Result<()> {

@@ -26,7 +26,7 @@ const MEMORY: u64 = 1 << 30;
 /// object that can be survived is for the caller to find.
 pub fn survives(file: &ObjectFile) -> Result<(), TracerError> {
     let refused = |why: String| TracerError { verb: "open", origin: file.origin.clone(), why };
-    let status = run(&file.bytes).map_err(|e| refused(format!("no trial possible: {e}")))?;
+    let status = run(&file.bytes()).map_err(|e| refused(format!("no trial possible: {e}")))?;
     if status.success() {
         return Ok(());
     }
@@ -61,7 +61,7 @@ fn run(bytes: &[u8]) -> io::Result<ExitStatus> {
 pub fn child() -> io::Result<()> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes)?;
-    let file = ObjectFile { origin: COMMAND.into(), bytes: bytes.into(), builtin: false, replaces: false };
+    let file = ObjectFile::plain(COMMAND.into(), bytes);
     if Opened::open(&file).is_err() {
         return Ok(());
     }
