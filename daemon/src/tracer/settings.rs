@@ -115,7 +115,10 @@ impl Settings {
     /// Objects loaded while the daemon ran.
     pub fn objects(&self) -> Vec<(PathBuf, Result<ObjectFile, String>)> {
         let all = ObjectFile::folder(&self.objects).into_iter();
-        let over = |file: ObjectFile| ObjectFile { replaces: true, ..file };
+        let over = |mut file: ObjectFile| {
+            file.replaces = true;
+            file
+        };
         all.map(|(path, file)| (path, file.map(over).map_err(|e| e.to_string()))).collect()
     }
 
