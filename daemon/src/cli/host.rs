@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o777, 0o755);
         let config: serde_json::Value =
             serde_json::from_slice(&fs::read(root.join("etc/hooks.d/remora.json")).unwrap()).unwrap();
-        assert_eq!(config["hook"]["path"], "/opt/remora/bin/remora-hook");
+        assert_eq!(config["hook"]["args"][3], "/opt/remora/bin/remora-hook");
         // Again: nothing is touched.
         first.install(from).unwrap();
         assert_eq!(inode(&hook), before);
