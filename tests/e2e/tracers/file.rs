@@ -117,7 +117,7 @@ fn second_path(arguments: &str, cwd: &str) -> String {
 
 #[test]
 fn changes_are_those_of_strace() {
-    let bed = Bed::new();
+    let bed = truth::bed();
     let cwd = bed.path("").canonicalize().expect("a folder").display().to_string();
     let calls = "link,linkat,symlink,symlinkat,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,mkdir,mkdirat,\
         mknod,mknodat,truncate,ftruncate";
