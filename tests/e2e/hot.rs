@@ -50,7 +50,9 @@ impl Ticking {
 
 /// A bed with a large ring, and a file that all events go to.
 fn bed() -> (Bed, PathBuf) {
+    // Room for a file that a busy machine keeps from being written for a while.
     let bed = Bed::tracing("ticks").with("limits", "ring_bytes = \"32MiB\"").with_fixture("ticks");
+    let bed = bed.with("limits", "history_bytes = \"64MiB\"");
     let sink = bed.path("events.ndjson");
     let bed = bed.with("events", &format!("file = \"{}\"", sink.display()));
     (bed, sink)
