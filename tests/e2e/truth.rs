@@ -14,6 +14,13 @@ use serde_json::Value;
 /// What one system call did, in the words both sides share.
 pub type Call = String;
 
+/// With what `traced` asks for loaded.
+pub fn bed() -> Bed {
+    let mut bed = Bed::tracing("exec,file,tcp");
+    bed.start();
+    bed
+}
+
 /// Runs a script under strace in a traced cgroup: strace's lines, and the events.
 pub fn traced(bed: &Bed, name: &str, calls: &str, script: &str) -> (Vec<(u32, String)>, Events) {
     let out = bed.path(&format!("{name}.strace"));
@@ -102,7 +109,7 @@ const SCRIPT: &str = "cat /etc/passwd nowhere ./no/where >/dev/null 2>&1; mkdir 
 
 #[test]
 fn opens_unlinks_and_renames_are_those_of_strace() {
-    let bed = Bed::new();
+    let bed = bed();
     let cwd = bed.path("").canonicalize().expect("a folder").display().to_string();
     let calls = "open,openat,openat2,creat,unlink,unlinkat,rmdir,rename,renameat,renameat2";
     let (strace, events) = traced(&bed, "files", calls, SCRIPT);
@@ -142,7 +149,7 @@ pub fn pid(event: &Value) -> u32 {
 
 #[test]
 fn execs_and_exits_are_those_of_strace() {
-    let bed = Bed::new();
+    let bed = bed();
     let script =
         "ls / >/dev/null; sh -c 'exit 7'; sh -c 'kill -9 $$'; /bin/echo 'two words' '' x >/dev/null; true";
     let (strace, events) = traced(&bed, "execs", "execve", script);
@@ -172,7 +179,7 @@ fn execs_and_exits_are_those_of_strace() {
 
 #[test]
 fn connects_and_bytes_are_those_of_the_peer() {
-    let bed = Bed::new();
+    let bed = bed();
     for (name, host) in [("v4", "127.0.0.1"), ("v6", "::1")] {
         let listener = TcpListener::bind((host, 0)).expect("failed to listen");
         let port = listener.local_addr().expect("an address").port();
@@ -213,7 +220,7 @@ fn connects_and_bytes_are_those_of_the_peer() {
 
 #[test]
 fn accepted_connections_and_their_listener() {
-    let bed = Bed::new();
+    let bed = bed();
     let ready = bed.path("ready");
     // 1F9A is 8090: the port is listened to.
     let script = format!(
@@ -247,7 +254,7 @@ fn accepted_connections_and_their_listener() {
 
 #[test]
 fn bytes_read_and_written_are_those_of_the_files() {
-    let bed = Bed::new();
+    let bed = bed();
     let file = bed.path("data");
     let path = file.display();
     let script = format!(

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use libbpf_rs::{Link, Object, ProgramMut, ProgramType};
@@ -156,10 +157,29 @@ impl Drop for Held {
     }
 }
 
+/// How long the kernel may take to let go of a link that was closed: it does so after a grace period of its own, and
+/// until then takes the program for attached.
+const LEAVING: Duration = Duration::from_millis(300);
+
 fn attach(prog: &ProgramMut<'_>, cgroup: Option<&Path>) -> Result<Link, String> {
-    let Some(path) = cgroup else { return prog.attach().map_err(|e| e.to_string()) };
+    let Some(path) = cgroup else {
+        let began = Instant::now();
+        loop {
+            match prog.attach() {
+                Err(_) if is_leaving() && began.elapsed() < LEAVING => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                other => return other.map_err(|e| e.to_string()),
+            }
+        }
+    };
     let dir = fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
     prog.attach_cgroup(dir.as_raw_fd()).map_err(|e| e.to_string())
+}
+
+/// What libbpf has just failed with: EEXIST of a tracepoint, EBUSY of a function.
+fn is_leaving() -> bool {
+    matches!(io::Error::last_os_error().raw_os_error(), Some(libc::EEXIST | libc::EBUSY))
 }
 
 fn name_of(pin: &Path) -> String {

@@ -104,8 +104,7 @@ fn as_the_cgroup_says() {
 #[test]
 fn nobody_else() {
     let trio = Trio::run("resources", "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done");
-    // Its cgroup may be gone before the files are read again: that it is shown is enough here.
-    assert!(!trio.bed.series("remora_resources_cpu_usage_seconds_total").is_empty());
+    // Of this one there need not be a value: nobody asked while it ran, and with its end its cgroup goes at once.
     let devices = trio.bed.series("remora_resources_io_");
     let has_device = |s: &Series| s.name.contains("pressure") || s.label("device").is_some();
     assert!(devices.iter().all(has_device), "{devices:?}");
