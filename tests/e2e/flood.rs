@@ -101,7 +101,7 @@ fn one_floods_and_another_is_heard() {
     bed.signal("STOP");
     progress(numbers() / 10);
     // More than half of the ring holds.
-    opens(60_000);
+    opens(120_000);
     bed.signal("CONT");
     progress(numbers() / 10);
     stop(&loud, loud_child);
