@@ -18,19 +18,30 @@ fn numbers() -> usize {
 }
 
 /// Four processes that open a file for as long as they are let, and say how often they did, which is an open, too.
+/// While `/tmp/long` is there they open the one whose name makes an event of a kilobyte.
 fn flood() -> String {
-    let opens = ": </etc/passwd; ".repeat(8);
+    let opens = ": <$f; ".repeat(8);
     format!(
-        "for p in 1 2 3 4; do (i=0; while [ ! -e /tmp/stop ]; do {opens} i=$((i+9)); echo $i >/tmp/done-$p; done) & done; wait"
+        "for p in 1 2 3 4; do (i=0; while [ ! -e /tmp/stop ]; do f=/etc/passwd; [ ! -e /tmp/long ] || f=/tmp/{long}; \
+         {opens} i=$((i+9)); echo $i >/tmp/done-$p; done) & done; wait",
+        long = long()
     )
+}
+
+fn long() -> String {
+    ["d"; 4].map(|d| d.repeat(240)).join("/") + "/file"
 }
 
 /// Executes numbered programs, and tells how far it is without executing anything.
 const QUIET: [&str; 3] =
     ["/bin/sh", "-c", "i=0; while [ ! -e /tmp/stop ]; do /bin/true $i; i=$((i+1)); echo $i >/tmp/at; done"];
 
+/// The number in a file that a shell writes again and again, and that is empty between its opening and its writing.
 fn number(path: &Path) -> usize {
-    fs::read_to_string(path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0)
+    wait_for("a number", || match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().ok(),
+        Err(_) => Some(0),
+    })
 }
 
 fn peak_kib(pid: u32) -> u64 {
@@ -83,6 +94,10 @@ fn one_floods_and_another_is_heard() {
     let quiet_child = quiet.start();
     wait_for("the quiet one to be followed", || fs::metadata(&seen).ok().filter(|m| m.len() > 0));
     let loud = Bundle::new(&bed, "flood-loud", "file", &["/bin/sh", "-c", &flood()]);
+    let tmp = loud.rootfs().join("tmp");
+    let file = tmp.join(long());
+    fs::create_dir_all(file.parent().expect("no directory")).expect("failed to create");
+    fs::write(file, "").expect("failed to write");
     let start = Instant::now();
     let loud_child = loud.start();
     let at = quiet.rootfs().join("tmp/at");
@@ -100,8 +115,10 @@ fn one_floods_and_another_is_heard() {
     // While nobody reads, the flood fills its share and no more.
     bed.signal("STOP");
     progress(numbers() / 10);
-    // More than half of the ring holds.
-    opens(120_000);
+    // Three times what half of the ring holds.
+    fs::write(tmp.join("long"), "").expect("failed to write");
+    opens(60_000);
+    fs::remove_file(tmp.join("long")).expect("failed to remove");
     bed.signal("CONT");
     progress(numbers() / 10);
     stop(&loud, loud_child);
