@@ -24,6 +24,8 @@ EXAMPLES    := $(patsubst examples/tracer/%.bpf.c,$(FIXTURES_OUT)/example_%.bpf.
 
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
+# Everything is static, the tests too: one set of dependencies serves all of one profile.
+STATIC    = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO)
 AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
@@ -63,15 +65,15 @@ $(FIXTURES_OUT)/example_%.bpf.o: examples/tracer/%.bpf.c $(BPF_HEADERS)
 
 build: ## static release binaries into build/
 	@tests/deps --check build
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target $(HOST) -p remora
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --profile hook --locked --target $(HOST) -p remora-hook
+	$(STATIC) build --release --locked --target $(HOST) -p remora
+	$(STATIC) build --profile hook --locked --target $(HOST) -p remora-hook
 	@mkdir -p build
 	@for binary in release/remora hook/remora-hook hook/remora-runtime; do \
 		cp $(TARGET_DIR)/$(HOST)/$$binary build/new && mv build/new build/$${binary#*/}; done
 
 manual: ## man pages and shell completions into build/manual
 	@rm -rf build/manual
-	$(CARGO) run --quiet --locked -p remora --example manual -- build/manual
+	$(STATIC) run --quiet --locked --target $(HOST) -p remora --example manual -- build/manual
 
 deb: build manual ## a Debian package into build/
 	packaging/deb/build build
@@ -87,14 +89,14 @@ demo: ## trace a real podman container from its first exec on
 test: ## unit tests, then real runtimes and real kernels (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
-	$(CARGO) test --locked --workspace --exclude remora-tests
+	$(STATIC) test --locked --target $(HOST) --workspace --exclude remora-tests
 	$(AS_ROOT) tests/run
 
 bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx" for some of it
 	@tests/deps bench
 	@$(MAKE) build
-	$(CARGO) build --release --locked -p remora-tests --bin bench
-	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/release/bench $(BENCH)
+	$(STATIC) build --release --locked --target $(HOST) -p remora-tests --bin bench
+	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/$(HOST)/release/bench $(BENCH)
 
 docs: bpf ## the reference of tracers, docs/tracers.md, from the objects
 	docs/generate
@@ -105,7 +107,7 @@ fmt:
 	$(CARGO) fmt --all --check
 
 clippy:
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(STATIC) clippy --locked --target $(HOST) --workspace --all-targets -- -D warnings
 
 deny:
 	@tests/deny

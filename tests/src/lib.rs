@@ -25,7 +25,9 @@ pub use runc::Bundle;
 pub use trio::Trio;
 
 use std::{
-    path::PathBuf,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -79,4 +81,10 @@ pub fn run(command: &mut Command) -> String {
 
 pub fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|e| panic!("failed to run {command:?}: {e}"))
+}
+
+/// An executable script of the shell.
+pub fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("failed to write a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("failed to write a script");
 }

@@ -2,6 +2,7 @@
 
 mod containerd;
 mod cri;
+mod docker;
 
 use std::{future::Future, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 

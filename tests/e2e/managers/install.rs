@@ -9,11 +9,11 @@ use std::{
     process::{Command, Output},
 };
 
-use remora_tests::{Bed, Bundle, Docker, Podman, build_dir, output, run, source, wait_for};
+use remora_tests::{Bed, Bundle, Docker, Podman, build_dir, output, run, script, source, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::docker::{binaries, script};
+use super::docker::binaries;
 
 /// `remora VERB-runtime RUNTIME` with these arguments.
 fn remora(verb: &str, runtime: &str, args: &[&str]) -> Output {
