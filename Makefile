@@ -25,7 +25,7 @@ EXAMPLES    := $(patsubst examples/tracer/%.bpf.c,$(FIXTURES_OUT)/example_%.bpf.
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
 # Everything is static, the tests too: one set of dependencies serves all of one profile.
-STATIC    = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO)
+STATIC    = env RUSTFLAGS='-C target-feature=+crt-static' $(CARGO)
 AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
@@ -89,7 +89,7 @@ demo: ## trace a real podman container from its first exec on
 test: ## unit tests, then real runtimes and real kernels (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
-	$(STATIC) test --locked --target $(HOST) --workspace --exclude remora-tests
+	tini -s -- $(STATIC) test --locked --target $(HOST) --workspace --exclude remora-tests
 	$(AS_ROOT) tests/run
 
 bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx" for some of it

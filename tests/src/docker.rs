@@ -145,9 +145,13 @@ impl Docker {
         self.dir.path().file_name().expect("a name").to_string_lossy().into_owned()
     }
 
-    /// What must not outlive the test: containers by their cgroup, then mounts and cgroups.
+    /// What must not outlive the test: containers by their cgroup, shims that a killed daemon forgot, then mounts and
+    /// cgroups.
     fn clean(&self) {
         let cgroups = self.cgroups();
+        for pid in self.shims() {
+            let _ = output(Command::new("kill").args(["-KILL", &pid.to_string()]));
+        }
         for cgroup in &cgroups {
             let pids = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
             for pid in pids.lines() {
@@ -167,6 +171,17 @@ impl Docker {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    fn shims(&self) -> Vec<u32> {
+        let address = self.path("exec/containerd/containerd.sock").display().to_string();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split('\0').any(|argument| argument == address)
+        })
+        .collect()
     }
 
     /// All of this docker's, outer before inner.
