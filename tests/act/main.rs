@@ -9,6 +9,7 @@ mod spin;
 mod tcp;
 mod resets;
 mod ticks;
+mod timed;
 mod udp;
 mod usage;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         "tcp" => tcp::run(args),
         "resets" => resets::run(args),
         "ticks" => ticks::run(args),
+        "timed" => return timed::run(args),
         "udp" => udp::run(args),
         "usage" => usage::run(args),
         _ => return ExitCode::from(2),

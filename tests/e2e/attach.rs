@@ -130,7 +130,10 @@ fn a_unit_is_followed_from_start_to_start_until_it_is_detached() {
         wait_for("the unit to be in scope", || bed.container("web").filter(|c| c["state"] == "running"));
     assert_eq!(view["ledger"]["late"], "attached while it ran");
     assert_eq!(detach(&bed, "web").trim(), format!("{unit}: detached"));
-    run(&mut group.command(&["/bin/date"]));
+    // Of its own processes none may be beside its children, where those have limits.
+    let leaf = Cgroup::new(Some(&group), "leaf");
+    run(&mut leaf.command(&["/bin/date"]));
+    leaf.remove();
     let view = bed.ended("web");
     assert_eq!(view["ledger"]["end"], serde_json::json!(["detached"]));
     assert_eq!(view["ledger"]["tracers"]["exec"]["counted"], 0, "what was detached has no events: {view}");
@@ -198,7 +201,10 @@ fn a_container_within_an_attached_cgroup_keeps_its_own_account() {
     attach(&bed, &["--cgroup", &group.path().display().to_string(), "--name", "around", "--trace", "exec"]);
     children.push(after.start());
     wait_for("the container to run", || after.pid());
-    run(&mut group.command(&["/bin/date"]));
+    // Of its own processes none may be beside its children, where those have limits.
+    let leaf = Cgroup::new(Some(&group), "leaf");
+    run(&mut leaf.command(&["/bin/date"]));
+    leaf.remove();
     for bundle in [&before, &after] {
         std::fs::write(bundle.rootfs().join("tmp/go"), "").expect("failed to write");
     }

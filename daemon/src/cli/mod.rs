@@ -161,17 +161,22 @@ fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
 
 fn log(config: &Config) -> anyhow::Result<()> {
     use std::io::IsTerminal;
+    use tracing_subscriber::{
+        filter::{LevelFilter, Targets},
+        layer::SubscriberExt,
+        util::SubscriberInitExt,
+    };
     let filter = std::env::var("REMORA_LOG").unwrap_or_else(|_| config.log.clone());
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(&filter).with_context(|| format!("log = {filter:?}"))?;
+    let filter: Targets = filter.parse().with_context(|| format!("log = {filter:?}"))?;
     let plain = !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(!plain);
+    // Levels are the filter's to decide.
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr);
+    let log = log.with_ansi(!plain);
     // The journal dates its lines itself.
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().init()
+        log.without_time().finish().with(filter).init()
     } else {
-        log.init()
+        log.finish().with(filter).init()
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ impl Config {
     }
 
     fn validate_log(&self) -> Result<(), Invalid> {
-        match tracing_subscriber::EnvFilter::try_new(&self.log) {
+        match self.log.parse::<tracing_subscriber::filter::Targets>() {
             Ok(_) if !self.log.trim().is_empty() => Ok(()),
             Ok(_) => Err(Invalid::new("log", "is empty: write a level such as \"info\"")),
             Err(e) => Err(Invalid::new("log", format!("is no log filter: {e}"))),

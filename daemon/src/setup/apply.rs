@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use similar::TextDiff;
+use diffy::DiffOptions;
 
 use super::record::{Entry, Record, hand_over, other_user};
 use super::{Kind, Options, Was, files};
@@ -191,8 +191,9 @@ impl Change {
         let (old, new) = (text(&self.old), text(&self.new));
         let path = self.path.display().to_string();
         let name = |side: &Option<String>| side.as_ref().map_or("/dev/null", |_| path.as_str()).to_owned();
-        let diff = TextDiff::from_lines(&old, &new);
-        diff.unified_diff().header(&name(&self.old), &name(&self.new)).to_string()
+        let mut options = DiffOptions::new();
+        options.set_original_filename(name(&self.old)).set_modified_filename(name(&self.new));
+        options.create_patch(&old, &new).to_string()
     }
 
     fn write(&self, text: Option<&str>) -> anyhow::Result<()> {

@@ -5,8 +5,10 @@ mod cri;
 mod docker;
 mod escape;
 mod install;
-mod podman;
+mod labels;
 mod nri;
+mod podman;
+mod together;
 
 use remora_tests::{Bed, wait_for};
 

@@ -73,11 +73,14 @@ fn from_sqlite(path: &Path, id: Option<&str>) -> io::Result<Vec<Documents>> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let documents = |row: &Row| {
-        let text = |n: usize| row.get::<_, Option<String>>(n).map(|t| t.map(String::into_bytes));
+        // podman 5.0 wrote text, 5.4 writes blobs.
+        let bytes = |n: usize| -> rusqlite::Result<Option<Vec<u8>>> {
+            Ok(row.get_ref(n)?.as_bytes_or_null()?.map(<[u8]>::to_vec))
+        };
         Ok(Documents {
-            config: text(0)?.unwrap_or_default(),
-            state: text(1)?.unwrap_or_default(),
-            pod: text(2)?,
+            config: bytes(0)?.unwrap_or_default(),
+            state: bytes(1)?.unwrap_or_default(),
+            pod: bytes(2)?,
         })
     };
     let query = || -> rusqlite::Result<Vec<Documents>> {
@@ -157,6 +160,9 @@ pub mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         sqlite(dir.path(), "a", "{\"n\":1}", "{}");
         sqlite(dir.path(), "b", "{\"n\":2}", "{}");
+        let connection = Connection::open(dir.path().join("db.sql")).unwrap();
+        let blobs = "UPDATE ContainerConfig SET JSON = CAST(JSON AS BLOB) WHERE ID = 'b'; UPDATE PodConfig SET JSON = CAST(JSON AS BLOB)";
+        connection.execute_batch(blobs).unwrap();
         assert_eq!(containers(dir.path()).unwrap().len(), 2);
         let b = container(dir.path(), "b").unwrap().unwrap();
         assert_eq!((b.config.as_slice(), b.state.as_slice()), (&b"{\"n\":2}"[..], &b"{}"[..]));
