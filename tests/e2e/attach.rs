@@ -214,7 +214,9 @@ fn a_container_within_an_attached_cgroup_keeps_its_own_account() {
         bed.ended(id);
         assert!(executed(&bed, id).contains(&"/bin/ls".to_owned()), "{id}");
     }
-    assert_eq!(executed(&bed, "around"), [real("/bin/date")]);
+    // The runtime's own program, too, if it was moved there before it executed itself; it has no name by then.
+    let around = executed(&bed, "around");
+    assert!(around.iter().filter(|path| *path != "/").eq([&real("/bin/date")]), "{around:?}");
     group.remove();
     bed.ended("around");
     bed.assert_empty();

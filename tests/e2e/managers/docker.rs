@@ -21,8 +21,9 @@ done
 if [ -n "$bundle" ] && grep -q traced-please "$bundle/config.json"; then
     jq '.annotations["io.remora.trace"] = "exec"' "$bundle/config.json" >"$bundle/new" && mv "$bundle/new" "$bundle/config.json"
 fi
-REMORA_HOOK={}/remora-hook exec {}/remora-runtime "$@""#,
+REMORA_HOOK={}/remora-hook REMORA_ASK={} exec {}/remora-runtime "$@""#,
         dir.display(),
+        bed.path("ask").display(),
         build.display()
     );
     script(&dir.join("remora-runtime"), &wrapper);

@@ -88,7 +88,7 @@ fn of_docker() {
     docker.run("neighbour", &options, &SCRIPT);
     assert_from_the_start(&bed, &web);
     let identity = bed.container(&web).expect("an account")["identity"].clone();
-    assert_eq!(identity["image_name"], format!("{}:latest", remora_tests::docker::IMAGE), "{identity}");
+    assert_eq!(identity["image_name"], remora_tests::docker::IMAGE, "{identity}");
     assert_eq!(bed.container(&web).expect("an account")["name"], "web");
     assert_eq!(bed.json("/v1/containers").as_array().map(Vec::len), Some(1), "the neighbour is known");
     bed.assert_empty();
