@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +24,22 @@ pub struct Namespaces {
     pub ipc: u64,
     pub uts: u64,
     pub cgroup: u64,
+}
+
+impl Namespaces {
+    /// Those of a process.
+    pub fn of(pid: u32) -> Self {
+        let inode = |kind| fs::metadata(format!("/proc/{pid}/ns/{kind}")).map_or(0, |meta| meta.ino());
+        Self {
+            mnt: inode("mnt"),
+            pid: inode("pid"),
+            net: inode("net"),
+            user: inode("user"),
+            ipc: inode("ipc"),
+            uts: inode("uts"),
+            cgroup: inode("cgroup"),
+        }
+    }
 }
 
 /// One stage of one container's life, as the runtime told the hook.

@@ -1,9 +1,7 @@
 //! What `/proc` tells about the container's init and about the runtime that called us.
 
-use remora_wire::Namespaces;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::parent_id;
 use std::path::Path;
 
@@ -21,20 +19,6 @@ fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&b| b == b')')?;
     let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
-}
-
-/// Inode numbers of the namespaces of a process.
-pub fn namespaces(pid: u32) -> Namespaces {
-    let inode = |kind| fs::metadata(format!("/proc/{pid}/ns/{kind}")).map_or(0, |meta| meta.ino());
-    Namespaces {
-        mnt: inode("mnt"),
-        pid: inode("pid"),
-        net: inode("net"),
-        user: inode("user"),
-        ipc: inode("ipc"),
-        uts: inode("uts"),
-        cgroup: inode("cgroup"),
-    }
 }
 
 /// File name of the program that called us, or its command name where it runs from memory or is hidden.
@@ -59,6 +43,8 @@ fn program_name(exe: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remora_wire::Namespaces;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_name_with_spaces_and_parentheses_moves_no_field() {
@@ -79,8 +65,8 @@ mod tests {
     fn our_own_process_can_be_read_and_an_impossible_one_gives_nothing() {
         let own = std::process::id();
         assert!(start_time(own).is_some_and(|ticks| ticks > 0));
-        assert_eq!(namespaces(own).pid, fs::metadata("/proc/self/ns/pid").unwrap().ino());
-        assert_eq!((start_time(u32::MAX), namespaces(u32::MAX)), (None, Namespaces::default()));
+        assert_eq!(Namespaces::of(own).pid, fs::metadata("/proc/self/ns/pid").unwrap().ino());
+        assert_eq!((start_time(u32::MAX), Namespaces::of(u32::MAX)), (None, Namespaces::default()));
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn notice(stage: Stage, state: &State, bundle: Bundle) -> Result<Notice, String>
         root: bundle.root.map(|root| root.to_string_lossy().into_owned()).unwrap_or_default(),
         annotations: bundle.annotations,
         truncated: false,
-        namespaces: pid.map_or_else(Namespaces::default, proc::namespaces),
+        namespaces: pid.map_or_else(Namespaces::default, Namespaces::of),
         runtime: proc::runtime(),
         at: time::unix_ns(),
     })

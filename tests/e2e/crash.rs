@@ -129,6 +129,42 @@ fn sleeper(bed: &Bed, id: &str) -> (Bundle, Child) {
     (bundle, child)
 }
 
+/// What a reboot does: everything that ran has gone, and so has all that is not on a disk.
+#[test]
+fn everything_but_the_state_has_gone() {
+    let mut bed = quick();
+    let before = Traces::settled(&bed);
+    let (bundle, mut child) = sleeper(&bed, "before-reboot");
+    bed.kill();
+    signal(bundle.pid().expect("it runs"), "KILL");
+    child.wait().expect("failed to wait");
+    drop(bundle);
+    for name in ["hook.sock", "api.sock", "ask"] {
+        let _ = fs::remove_file(bed.path(name));
+    }
+    let pins = bed.pins();
+    let left: Vec<_> = fs::read_dir(&pins).expect("no bpffs").flatten().map(|entry| entry.path()).collect();
+    for path in left {
+        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        gone.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    bed.start();
+    let ended = bed.ended("before-reboot");
+    assert_eq!(ended["ledger"].get("late"), None, "{ended}");
+    let (bundle, mut child) = sleeper(&bed, "after-reboot");
+    signal(bundle.pid().expect("it runs"), "KILL");
+    child.wait().expect("failed to wait");
+    drop(bundle);
+    let execs = bed.events().of_container("after-reboot").named("exec");
+    assert_eq!(
+        execs.texts("process.executable.path").first().map(String::as_str),
+        Some("/bin/sh"),
+        "{ended}"
+    );
+    bed.ended("after-reboot");
+    assert_clean(&bed, &before);
+}
+
 #[test]
 fn init_killed() {
     let bed = quick();

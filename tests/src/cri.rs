@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{net::UnixStream, runtime::Runtime};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::podman::IMAGE;
+use crate::{podman::IMAGE, wait_for};
 
 #[derive(Debug)]
 pub struct Cri {
@@ -131,14 +131,19 @@ impl Cri {
         self.runtime.block_on(self.client.remove_container(request)).expect("not removed");
     }
 
+    /// Again and again, as a kubelet does: containerd fails where a container is just ending by itself.
     pub fn stop_pod(&mut self, id: &str) {
         let request = StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        self.runtime.block_on(self.client.stop_pod_sandbox(request)).expect("not stopped");
+        wait_for("the pod to be stopped", || {
+            self.runtime.block_on(self.client.stop_pod_sandbox(request.clone())).ok()
+        });
     }
 
     pub fn remove_pod(&mut self, id: &str) {
         let request = RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        self.runtime.block_on(self.client.remove_pod_sandbox(request)).expect("not removed");
+        wait_for("the pod to be removed", || {
+            self.runtime.block_on(self.client.remove_pod_sandbox(request.clone())).ok()
+        });
     }
 
     /// What the runtime says verbosely of a container.

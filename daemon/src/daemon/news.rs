@@ -1,6 +1,6 @@
 //! What managers tell of containers that no hook announced.
 
-use remora_wire::{Notice, Stage};
+use remora_wire::{Namespaces, Notice, Stage};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -49,7 +49,7 @@ fn notice(facts: Facts, rules: &Rules) -> Option<Notice> {
         root: String::new(),
         annotations,
         truncated: false,
-        namespaces: proc::namespaces(pid),
+        namespaces: Namespaces::of(pid),
         runtime: String::new(),
         at: 0,
     })

@@ -4,10 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
-
-use remora_wire::Namespaces;
 
 /// Clock ticks since boot at which the process started; with the pid it names a process for good.
 pub fn start_time(pid: u32) -> io::Result<u64> {
@@ -68,20 +65,6 @@ pub fn age(start_time: u64) -> Duration {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(Duration::from);
     let start = Duration::from_nanos(start_time.saturating_mul(1_000_000_000 / ticks));
     now.unwrap_or_default().saturating_sub(start)
-}
-
-/// Inode numbers of the namespaces of a process; 0 where one cannot be read.
-pub fn namespaces(pid: u32) -> Namespaces {
-    let inode = |name| fs::metadata(format!("/proc/{pid}/ns/{name}")).map_or(0, |m| m.ino());
-    Namespaces {
-        mnt: inode("mnt"),
-        pid: inode("pid"),
-        net: inode("net"),
-        user: inode("user"),
-        ipc: inode("ipc"),
-        uts: inode("uts"),
-        cgroup: inode("cgroup"),
-    }
 }
 
 /// Changes with every boot; empty where the kernel does not tell.

@@ -3,7 +3,7 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use remora_wire::{Ack, Notice, Stage, time::unix_ns};
+use remora_wire::{Ack, Namespaces, Notice, Stage, time::unix_ns};
 use tokio::sync::{Semaphore, watch};
 
 use super::asked::Asked;
@@ -255,7 +255,7 @@ fn of_facts(facts: &Facts, annotations: super::Labels) -> Option<Notice> {
         root: String::new(),
         annotations,
         truncated: false,
-        namespaces: proc::namespaces(pid),
+        namespaces: Namespaces::of(pid),
         runtime: String::new(),
         at: unix_ns(),
     })

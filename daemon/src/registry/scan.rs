@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use remora_wire::{Notice, Stage};
+use remora_wire::{Namespaces, Notice, Stage};
 use serde::Deserialize;
 
 use crate::host::proc;
@@ -49,7 +49,7 @@ fn read(dir: &Path) -> Option<Notice> {
         root: root.display().to_string(),
         annotations,
         truncated: false,
-        namespaces: proc::namespaces(found.pid),
+        namespaces: Namespaces::of(found.pid),
         runtime: runtime.to_owned(),
         at: 0,
     })

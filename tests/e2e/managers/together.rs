@@ -1,6 +1,11 @@
 //! Several managers on one node: what one of them does, or does not do, is nothing to the others' containers.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use remora_tests::{Bed, Bundle, Containerd, Docker, Podman, build_dir, count, runc::act, script, wait_for};
 use serde_json::Value;
@@ -23,7 +28,7 @@ fn timed(bed: &Bed) -> PathBuf {
 }
 
 /// The managers' calls of the hook go through this instead.
-fn call_instead(hook: &PathBuf, podman: &Podman, containerd: &Containerd) {
+fn call_instead(hook: &Path, podman: &Podman, containerd: &Containerd) {
     let file = podman.hooks().join("remora.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("no hook")).expect("not JSON");
     config["hook"]["path"] = hook.display().to_string().into();
@@ -61,14 +66,15 @@ fn many_at_once() {
     let wrapper = containerd.wrapper();
     let each = count(200) / 2;
     // Four of each manager at a time; every second container asks.
-    let name =
-        |manager: &str, n: u32| format!("{manager}-{}-{n}", if n % 2 == 0 { "traced" } else { "quiet" });
+    let name = |manager: &str, n: u32| {
+        format!("{manager}-{}-{n}", if n.is_multiple_of(2) { "traced" } else { "quiet" })
+    };
     let run = |manager: &str, n: u32| {
         let name = name(manager, n);
         let line = format!("/bin/true {name}; exit 0");
         let program = ["/bin/sh", "-c", line.as_str()];
         let mut options = vec!["--rm"];
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             options.extend(["--annotation", ASKS]);
         }
         if manager == "podman" {

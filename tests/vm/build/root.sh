@@ -7,11 +7,12 @@ GUEST_PACKAGES=(
     util-linux systemd systemd-sysv dbus udev kmod procps
     podman conmon crun runc containerd netavark aardvark-dns iptables nftables tini
     bpftool busybox-static curl iproute2 jq netcat-openbsd strace
+    diffutils dpkg init-system-helpers perl-base
 )
 
 # Needed only by maintainer scripts, or by what no test uses: apt is told that they are installed.
 TAKEN_AS_INSTALLED=(
-    adduser ca-certificates debconf dirmngr dpkg gnupg gpg gpg-agent gpgsm gpgv init-system-helpers openssl perl perl-base sensible-utils
+    adduser ca-certificates debconf dirmngr gnupg gpg gpg-agent gpgsm gpgv openssl perl sensible-utils
 )
 
 write_status() {
@@ -66,6 +67,18 @@ write_identity() { # write_identity SUITE
     echo "127.0.0.1 localhost remora-$1" >etc/hosts
     echo 0123456789abcdef0123456789abcdef >etc/machine-id
     : >etc/fstab
+    : >etc/resolv.conf
+}
+
+# What a package of ours asks dpkg for is there, though dpkg did not put it there.
+set_up_dpkg() {
+    local package
+    mkdir -p var/lib/dpkg/{info,updates,triggers}
+    for package in init-system-helpers passwd; do
+        printf 'Package: %s\nStatus: install ok installed\nMaintainer: nobody\nArchitecture: all\n' "$package"
+        printf 'Multi-Arch: foreign\nVersion: 99:99\nDescription: unpacked\n\n'
+        : >"var/lib/dpkg/info/$package.list"
+    done >var/lib/dpkg/status
 }
 
 make_directories() {
@@ -107,6 +120,7 @@ build_root() { # build_root SUITE DIR
         chroot . ldconfig
         write_accounts
         write_identity "$suite"
+        set_up_dpkg
         set_up_systemd
     )
 }
