@@ -30,7 +30,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf fixtures build manual deb image demo test bench docs check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures build manual licences deb image demo test bench docs check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,10 +75,14 @@ manual: ## man pages and shell completions into build/manual
 	@rm -rf build/manual
 	$(STATIC) run --quiet --locked --target $(HOST) -p remora --example manual -- build/manual
 
-deb: build manual ## a Debian package into build/
+licences: ## what is linked into the binaries, and its licences, into build/licences
+	@mkdir -p build
+	packaging/licences > build/licences.new && mv build/licences.new build/licences
+
+deb: build manual licences ## a Debian package into build/
 	packaging/deb/build build
 
-image: build ## a container image as an OCI archive, build/remora-image.tar
+image: build licences ## a container image as an OCI archive, build/remora-image.tar
 	packaging/image build/remora-image.tar
 
 demo: ## trace a real podman container from its first exec on
