@@ -23,8 +23,18 @@ pub struct Containerd {
     /// ctr's containers' namespace, so that nobody else's has the same name.
     namespace: String,
     child: Option<Child>,
-    /// With NRI, and nothing of ours in its configuration.
-    nri: Option<Nri>,
+    ours: Ours,
+}
+
+/// What of ours is in its configuration.
+#[derive(Debug)]
+enum Ours {
+    /// Our hooks, and which annotations they are to see.
+    Hooks,
+    /// Nothing, so that it can be installed.
+    Nothing,
+    /// Nothing, for a plugin adds what is needed.
+    Plugin(Nri),
 }
 
 #[derive(Debug)]
@@ -37,13 +47,18 @@ struct Nri {
 impl Containerd {
     /// Runs, with images, and calls the bed's hook for what is started through [`Self::wrapper`] or as a pod.
     pub fn new(bed: &Bed) -> Self {
-        Self::of(bed, None)
+        Self::of(bed, Ours::Hooks)
+    }
+
+    /// With nothing of ours in its configuration; it starts no container whose limits it may not raise.
+    pub fn stock(bed: &Bed) -> Self {
+        Self::of(bed, Ours::Nothing)
     }
 
     /// Serves NRI where [`Self::nri_socket`] says, to a plugin that adds [`Self::hook`].
     pub fn with_nri(bed: &Bed) -> Self {
         let programs = run(&mut Command::new(source("tests/nri-containerd"))).trim().into();
-        Self::of(bed, Some(Nri { socket: Self::nri_socket(bed), programs }))
+        Self::of(bed, Ours::Plugin(Nri { socket: Self::nri_socket(bed), programs }))
     }
 
     pub fn nri_socket(bed: &Bed) -> PathBuf {
@@ -55,10 +70,10 @@ impl Containerd {
         bed.path("remora-hook")
     }
 
-    fn of(bed: &Bed, nri: Option<Nri>) -> Self {
+    fn of(bed: &Bed, ours: Ours) -> Self {
         let dir = tempfile::Builder::new().prefix("remora-ctrd-").tempdir().expect("failed to make a folder");
         let namespace = bed.name();
-        let mut containerd = Self { dir, namespace, child: None, nri };
+        let mut containerd = Self { dir, namespace, child: None, ours };
         write_hook(bed, &containerd.path("remora-hook"));
         write_hook(bed, &Self::nri_hook(bed));
         containerd.write_config(bed);
@@ -92,9 +107,11 @@ impl Containerd {
         self.child.as_ref().expect("no containerd").id()
     }
 
+    pub fn config(&self) -> PathBuf {
+        self.path("config.toml")
+    }
+
     fn write_config(&self, bed: &Bed) {
-        let base = self.path("base.json");
-        fs::write(&base, self.base_spec(bed).to_string()).expect("failed to write the base specification");
         let (root, state) = (self.path("root"), self.state());
         let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
         let text = format!(
@@ -102,11 +119,11 @@ impl Containerd {
              [grpc]\naddress = {:?}\n\
              [{cri}]\nrestrict_oom_score_adj = true\ndisable_tcp_service = true\nsandbox_image = \"{PAUSE}:latest\"\n\
              [{cri}.containerd]\ndefault_runtime_name = \"runc\"\n\
-             [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\nbase_runtime_spec = {base:?}\n{}",
+             [{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n{}",
             self.socket(),
-            self.ours()
+            self.ours(bed)
         );
-        fs::write(self.path("config.toml"), text).expect("failed to write the configuration");
+        fs::write(self.config(), text).expect("failed to write the configuration");
     }
 
     /// The runtime's default without limits that may not be raised, and with our hooks unless a plugin adds them.
@@ -114,7 +131,7 @@ impl Containerd {
         let default = run(self.program("ctr").args(["oci", "spec"]));
         let mut spec: Value = serde_json::from_str(&default).expect("not JSON");
         spec["process"].as_object_mut().expect("a process").remove("rlimits");
-        if self.nri.is_some() {
+        if !matches!(self.ours, Ours::Hooks) {
             return spec;
         }
         let hook = |stage: &str| {
@@ -128,23 +145,35 @@ impl Containerd {
     }
 
     /// What makes its containers traceable, after the runtime's own lines.
-    fn ours(&self) -> String {
-        let Some(nri) = &self.nri else {
-            // Their `*` does not go over a slash.
-            let ours = r#"["io.remora.*", "io.remora.*/*"]"#;
-            return format!("pod_annotations = {ours}\ncontainer_annotations = {ours}\n");
+    fn ours(&self, bed: &Bed) -> String {
+        let base = || {
+            let base = self.path("base.json");
+            fs::write(&base, self.base_spec(bed).to_string())
+                .expect("failed to write the base specification");
+            format!("base_runtime_spec = {base:?}\n")
         };
-        let plugins = self.path("nri");
-        format!(
-            "[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = false\nsocket_path = {:?}\n\
-             plugin_path = {plugins:?}\nplugin_config_path = {plugins:?}\n",
-            nri.socket
-        )
+        match &self.ours {
+            Ours::Nothing => String::new(),
+            // Their `*` does not go over a slash.
+            Ours::Hooks => {
+                let ours = r#"["io.remora.*", "io.remora.*/*"]"#;
+                format!("{}pod_annotations = {ours}\ncontainer_annotations = {ours}\n", base())
+            }
+            Ours::Plugin(nri) => {
+                let plugins = self.path("nri");
+                format!(
+                    "{}[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = false\nsocket_path = {:?}\n\
+                     plugin_path = {plugins:?}\nplugin_config_path = {plugins:?}\n",
+                    base(),
+                    nri.socket
+                )
+            }
+        }
     }
 
     /// A program of containerd's.
     fn program(&self, name: &str) -> Command {
-        let Some(nri) = &self.nri else { return Command::new(name) };
+        let Ours::Plugin(nri) = &self.ours else { return Command::new(name) };
         let mut command = Command::new(nri.programs.join(name));
         // Where it looks for its shims.
         let path = std::env::var("PATH").unwrap_or_default();
@@ -157,7 +186,7 @@ impl Containerd {
         assert!(self.child.is_none(), "containerd runs already");
         let log = File::options().create(true).append(true).open(self.path("log")).expect("no log");
         let mut command = self.program("containerd");
-        command.arg("--config").arg(self.path("config.toml"));
+        command.arg("--config").arg(self.config());
         command.env("REMORA_HOOK", self.path("remora-hook")).env("REMORA_RUNTIME", "runc");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("no log")).stderr(log);
         self.child = Some(command.spawn().expect("failed to start containerd"));

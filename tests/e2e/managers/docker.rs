@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use remora_tests::{Bed, Docker, build_dir, output, run, script, wait_for};
+use remora_tests::{Bed, Containerd, Docker, bed::signal, build_dir, output, run, script, wait_for};
 
 /// A folder with hook and wrapper that know this bed. docker 20.10 passes no annotations: the wrapper's stand-in
 /// adds one to each container whose command line says so.
@@ -58,6 +58,11 @@ fn docker_containers_are_traced_from_their_first_exec() {
     assert_ne!(again["cgroup_id"], view["cgroup_id"], "{again}");
     run(&mut docker.command(&["rm", "--force", "web"]));
     bed.ended(&web);
+
+    // Without its shim docker takes the container for dead.
+    let orphan = docker.run("orphan", &options, &["sleep", "1000"]);
+    signal(Containerd::shim(docker.init("orphan")), "KILL");
+    bed.ended(&orphan);
 
     // docker may come and go while its containers run.
     let long = docker.run("long", &options, &["sleep", "1000"]);
