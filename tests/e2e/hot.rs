@@ -58,13 +58,25 @@ fn bed() -> (Bed, PathBuf) {
     (bed, sink)
 }
 
-/// Each number once, in order.
+/// Each number once, in order. There are hundreds of thousands: the lines are not read as JSON, which would take a
+/// machine of two gigabytes all it has.
 fn assert_each_once(sink: &Path, wanted: usize) {
-    let read = || Events::parse(&fs::read_to_string(sink).expect("failed to read")).named("tick");
-    wait_for("the file to have it all", || (read().len() >= wanted).then_some(()));
-    let numbers: Vec<u64> = read().0.iter().filter_map(|e| e["tick"]["number"].as_u64()).collect();
+    let numbers = || -> Vec<usize> {
+        let text = fs::read_to_string(sink).expect("failed to read");
+        let ticks = text.lines().filter_map(|line| line.split_once("\"tick\":{\"number\":"));
+        let digits =
+            |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok());
+        ticks.map(|(_, rest)| digits(rest).unwrap_or_else(|| panic!("no number in {rest:?}"))).collect()
+    };
+    wait_for("the file to have it all", || (numbers().len() >= wanted).then_some(()));
+    let numbers = numbers();
     let wrong = numbers.iter().zip(0..).find(|(n, i)| *n != i);
     assert!(wrong.is_none() && numbers.len() == wanted, "{} of {wanted}, {wrong:?}", numbers.len());
+}
+
+/// How many ticks a second; emulated, as many as make the same load.
+fn rate(here: u32) -> u32 {
+    if std::env::var_os("REMORA_VM").is_some() { here / 10 } else { here }
 }
 
 fn load(bed: &Bed, object: &Path) -> Value {
@@ -83,7 +95,7 @@ fn refusal(bed: &Bed, args: &[&str]) -> String {
 fn a_hundred_replacements_under_load() {
     let (mut bed, sink) = bed();
     bed.start();
-    let ticking = Ticking::new(&bed, "replaced", 10_000);
+    let ticking = Ticking::new(&bed, "replaced", rate(10_000));
     let mut turns = Vec::new();
     for round in 0..count(100).clamp(5, 100) {
         let placed = load(&bed, &fixture("ticks"));
@@ -108,7 +120,7 @@ fn a_hundred_replacements_under_load() {
 fn an_upgrade_at_a_restart() {
     let (mut bed, sink) = bed();
     bed.start();
-    let ticking = Ticking::new(&bed, "upgraded", 5_000);
+    let ticking = Ticking::new(&bed, "upgraded", rate(5_000));
     let object = bed.tracers_dir().join("ticks.bpf.o");
     for round in 0..3 {
         let number = bed.tracer("ticks")["number"].as_u64();
