@@ -133,7 +133,7 @@ fn pods_call_the_hook_and_start_without_it() {
     containerd.kill();
     containerd.start();
     let mut cri = containerd.cri();
-    let pod = cri.pod("asks", &[], &[("io.remora.trace/web", "exec")]);
+    let pod = cri.pod("asks", &[], &[("io.remora.trace/web", "exec"), ("io.remora.trace/late", "exec")]);
     let ls = ["/bin/ls", "/"];
     let seen = cri.run(&pod, &Container::new("web", &ls));
     cri.run(&pod, &Container::new("neighbour", &ls));
@@ -142,7 +142,7 @@ fn pods_call_the_hook_and_start_without_it() {
     assert_eq!(bed.json("/v1/containers").as_array().map(Vec::len), Some(1), "others are known");
 
     fs::remove_file(bin.join("remora-hook")).expect("failed to remove the hook");
-    let unseen = cri.run(&pod, &Container::new("web", &ls));
+    let unseen = cri.run(&pod, &Container::new("late", &ls));
     assert_eq!(bed.container(&unseen), None);
     cri.stop_pod(&pod.id);
     cri.remove_pod(&pod.id);
