@@ -44,6 +44,15 @@ fn number(path: &Path) -> usize {
     })
 }
 
+/// Waits until it is further by this much, for as long as it gets on at all: a busy machine may be slow.
+fn get_on(who: &str, more: usize, at: impl Fn() -> usize) {
+    let mut last = at();
+    let goal = last + more;
+    while last < goal {
+        last = wait_for(&format!("{who} to get on"), || Some(at()).filter(|now| *now > last));
+    }
+}
+
 fn peak_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("no daemon");
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("no VmHWM");
@@ -101,15 +110,9 @@ fn one_floods_and_another_is_heard() {
     let start = Instant::now();
     let loud_child = loud.start();
     let at = quiet.rootfs().join("tmp/at");
-    let progress = |more: usize| {
-        let goal = number(&at) + more;
-        wait_for("the quiet one to get on", || (number(&at) >= goal).then_some(()));
-    };
+    let progress = |more: usize| get_on("the quiet one", more, || number(&at));
     let opened = || (1..=4).map(|p| number(&loud.rootfs().join(format!("tmp/done-{p}")))).sum::<usize>();
-    let opens = |more: usize| {
-        let goal = opened() + more;
-        wait_for("the loud one to get on", || (opened() >= goal).then_some(()));
-    };
+    let opens = |more: usize| get_on("the loud one", more, opened);
     progress(numbers());
     opens(1000);
     // While nobody reads, the flood fills its share and no more.
