@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_tests::{Bed, Bundle, build_dir, events::text, output, patience, source, wait_for};
+use remora_tests::{Bed, Bundle, build_dir, emulated, events::text, output, patience, source, wait_for};
 use remora_wire::{Ack, read_frame};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ impl Random {
 
 /// As often as said, in slow machines a tenth.
 fn few(times: usize) -> usize {
-    if std::env::var_os("REMORA_VM").is_some() { times.div_ceil(10) } else { times }
+    if emulated() { times.div_ceil(10) } else { times }
 }
 
 fn frame(body: &[u8]) -> Vec<u8> {

@@ -7,14 +7,14 @@ use std::{
     time::Instant,
 };
 
-use remora_tests::{Bed, Bundle, Events, wait_for};
+use remora_tests::{Bed, Bundle, Events, emulated, wait_for};
 
 /// Most memory that the daemon may ever have held, in KiB.
 const RSS_MAX: u64 = 64 << 10;
 
 /// How many numbered programs the quiet container executes at least.
 fn numbers() -> usize {
-    if std::env::var_os("REMORA_VM").is_some() { 40 } else { 3000 }
+    if emulated() { 40 } else { 3000 }
 }
 
 /// Four processes that open a file for as long as they are let, and say how often they did, which is an open, too.

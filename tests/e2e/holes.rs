@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_tests::{Bed, Bundle, Podman, build_dir, output, run, wait_for};
+use remora_tests::{Bed, Bundle, Podman, build_dir, emulated, output, run, wait_for};
 
 /// What keeps the daemon from answering.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +108,7 @@ const PATIENT: [&str; 3] = [
 /// A start may take as long as one without us, and the hook's budget (500 ms) once at the start and once at
 /// the end. Generous: emulated machines and busy ones are slow.
 fn in_time(what: &str, usual: Duration, took: Duration) {
-    let factor = if std::env::var_os("REMORA_VM").is_some() { 50 } else { 5 };
+    let factor = if emulated() { 50 } else { 5 };
     let most = usual * 3 + Duration::from_secs(1) * factor;
     assert!(took < most, "{what} took {took:?}, without us {usual:?}");
 }

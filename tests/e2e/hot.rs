@@ -10,7 +10,7 @@ use std::{
     process::Child,
 };
 
-use remora_tests::{Bed, Bundle, count, fixture, output, run, wait_for};
+use remora_tests::{Bed, Bundle, count, emulated, fixture, output, run, wait_for};
 use serde_json::Value;
 
 /// A container whose program closes descriptors that are not there, each time another number.
@@ -77,7 +77,7 @@ fn assert_each_once(sink: &Path, wanted: usize) {
 
 /// How many ticks a second; emulated, where all else is slower by more than that, a tenth.
 fn rate(here: u32) -> u32 {
-    if std::env::var_os("REMORA_VM").is_some() { here / 10 } else { here }
+    if emulated() { here / 10 } else { here }
 }
 
 fn load(bed: &Bed, object: &Path) -> Value {

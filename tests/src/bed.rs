@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Events, build_dir, run, wait_for};
+use crate::{Events, build_dir, emulated, run, wait_for};
 
 #[derive(Debug)]
 pub struct Bed {
@@ -163,7 +163,7 @@ impl Bed {
     pub fn hook_args(&self) -> Vec<String> {
         let path = |name| self.path(name).display().to_string();
         // Emulated, a daemon that is there needs longer than a real one may.
-        let budget = if std::env::var_os("REMORA_VM").is_some() { "5000" } else { "500" };
+        let budget = if emulated() { "5000" } else { "500" };
         vec![
             "--timeout-ms".into(),
             budget.into(),

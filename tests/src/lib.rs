@@ -49,9 +49,14 @@ pub fn count(default: u32) -> u32 {
     std::env::var("REMORA_STARTS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
+/// Whether this is an emulated machine.
+pub fn emulated() -> bool {
+    std::env::var_os("REMORA_VM").is_some()
+}
+
 /// Emulated machines are slow: every wait is as long as this says.
 pub fn patience() -> Duration {
-    Duration::from_secs(if std::env::var_os("REMORA_VM").is_some() { 120 } else { 30 })
+    Duration::from_secs(if emulated() { 120 } else { 30 })
 }
 
 /// Waits until the condition holds; panics with what was waited for if it never does.

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Bed, build_dir, output, run, source};
+use crate::{Bed, build_dir, emulated, output, run, source};
 
 #[derive(Debug)]
 pub struct Podman {
@@ -73,7 +73,7 @@ impl Podman {
         let mut config: Value = serde_json::from_str(&text).expect("not JSON");
         let args = config["hook"]["args"].as_array_mut().expect("args");
         args.extend(bed.hook_args().into_iter().map(Value::from));
-        if std::env::var_os("REMORA_VM").is_some() {
+        if emulated() {
             config["hook"]["timeout"] = 30.into();
         }
         fs::write(self.hooks.join("remora.json"), config.to_string()).expect("failed to write the hook");

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use remora_tests::{Bed, Bundle, Containerd, Docker, Podman, build_dir, count, runc::act, script, wait_for};
+use remora_tests::{
+    Bed, Bundle, Containerd, Docker, Podman, build_dir, count, emulated, runc::act, script, wait_for,
+};
 use serde_json::Value;
 
 use super::{assert_first_exec, docker::binaries};
@@ -108,7 +110,7 @@ fn many_at_once() {
         bed.events().only(|e| !e["container"]["name"].as_str().is_some_and(|n| n.contains("-traced-")));
     assert!(strangers.is_empty(), "{strangers:?}");
     let [_, p99, _] = percentiles(&bed);
-    if std::env::var_os("REMORA_VM").is_none() {
+    if !emulated() {
         assert!(p99 < Duration::from_millis(500), "the hook took {p99:?} of its half second");
     }
     bed.assert_empty();
