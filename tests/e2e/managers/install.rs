@@ -4,6 +4,7 @@ mod with_managers;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use remora_tests::{build_dir, output, script, source};
 use tempfile::TempDir;
 
 /// `remora VERB-runtime RUNTIME` with these arguments.
-fn remora(verb: &str, runtime: &str, args: &[&str]) -> Output {
+fn remora(verb: &str, runtime: &str, args: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(build_dir().join("remora"));
     output(command.arg(format!("{verb}-runtime")).arg(runtime).args(args))
 }
@@ -24,7 +25,7 @@ fn said(output: &Output) -> String {
 }
 
 #[track_caller]
-fn does(verb: &str, runtime: &str, args: &[&str]) -> String {
+fn does(verb: &str, runtime: &str, args: &[impl AsRef<OsStr>]) -> String {
     let output = remora(verb, runtime, args);
     assert!(output.status.success(), "{verb} {runtime}: {}", said(&output));
     said(&output)

@@ -1,12 +1,26 @@
 //! Real managers, after `remora install-runtime`: they call the hook, and start containers where it has gone.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use remora_tests::{Bed, Bundle, Containerd, Docker, Podman, cri::Container, run, source, wait_for};
 use serde_json::Value;
 
 use super::super::{assert_first_exec, docker::binaries};
 use super::does;
+
+/// What says that a manager's own file is edited, for binaries of the bed's.
+fn in_file(bed: &Bed, config: &Path, bin: &Path) -> Vec<PathBuf> {
+    let etc = bed.path("etc");
+    let mut args: Vec<PathBuf> = vec!["--yes".into()];
+    for (flag, path) in [("--manager-config", config), ("--bin-dir", bin), ("--etc-dir", &etc)] {
+        args.extend([flag.into(), path.to_owned()]);
+    }
+    args
+}
 
 #[test]
 fn podman_calls_the_hook_and_starts_without_it() {
@@ -44,9 +58,8 @@ fn docker_calls_the_wrapper_and_starts_without_it() {
     let bin = binaries(&bed);
     let stock = "{\n\t\"debug\": false\n}\n";
     let mut docker = Docker::new(stock);
-    let (config, etc) = (docker.config().display().to_string(), bed.path("etc").display().to_string());
-    let bin_dir = bin.display().to_string();
-    let args = ["--manager-config", &config, "--bin-dir", &bin_dir, "--etc-dir", &etc, "--default", "--yes"];
+    let mut args = in_file(&bed, &docker.config(), &bin);
+    args.push("--default".into());
     does("install", "docker", &args);
     docker.stop();
     docker.start();
@@ -83,9 +96,7 @@ fn containerd_takes_what_is_generated() {
     let config = dir.join("config.toml");
     let debian = fs::read_to_string(source("tests/configs/containerd-debian-12.toml")).expect("a sample");
     fs::write(&config, &debian).expect("failed to write a file");
-    let (config_arg, etc) = (config.display().to_string(), bed.path("etc").display().to_string());
-    let bin_dir = bin.display().to_string();
-    let args = ["--manager-config", &config_arg, "--bin-dir", &bin_dir, "--etc-dir", &etc, "--yes"];
+    let args = in_file(&bed, &config, &bin);
     does("install", "containerd", &args);
 
     let dump = run(Command::new("containerd").arg("--config").arg(&config).args(["config", "dump"]));
@@ -126,9 +137,8 @@ fn pods_call_the_hook_and_start_without_it() {
     let bin = binaries(&bed);
     let mut containerd = Containerd::stock(&bed);
     let stock = fs::read_to_string(containerd.config()).expect("a file");
-    let (config, etc) = (containerd.config().display().to_string(), bed.path("etc").display().to_string());
-    let bin_dir = bin.display().to_string();
-    let args = ["--manager-config", &config, "--bin-dir", &bin_dir, "--etc-dir", &etc, "--default", "--yes"];
+    let mut args = in_file(&bed, &containerd.config(), &bin);
+    args.push("--default".into());
     does("install", "containerd", &args);
     containerd.kill();
     containerd.start();
