@@ -26,6 +26,8 @@ pub use trio::Trio;
 
 use std::{
     fs,
+    io::ErrorKind,
+    net::{SocketAddr, UdpSocket},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -57,6 +59,16 @@ pub fn emulated() -> bool {
 /// Emulated machines are slow: every wait is as long as this says.
 pub fn patience() -> Duration {
     Duration::from_secs(if emulated() { 120 } else { 30 })
+}
+
+/// A datagram, within the socket's time limit. With one, the kernel does not begin again by itself after a signal.
+pub fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> (usize, SocketAddr) {
+    loop {
+        match socket.recv_from(buffer) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            received => return received.expect("no datagram"),
+        }
+    }
 }
 
 /// Waits until the condition holds; panics with what was waited for if it never does.

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use remora_tests::{Bed, Trio, events::text, patience, run, wait_for};
+use remora_tests::{Bed, Trio, events::text, patience, receive, run, wait_for};
 use serde_json::Value;
 
 /// A command in a traced cgroup of its own.
@@ -154,7 +154,7 @@ fn datagrams_are_those_of_the_peer() {
         let mut child = start(&bed, name, &script);
         let (mut got, mut from) = (0, None);
         for i in 0..4 {
-            let (bytes, source) = peer.recv_from(&mut [0; 100]).expect("no datagram");
+            let (bytes, source) = receive(&peer, &mut [0; 100]);
             got += bytes as u64;
             from = from.or(Some(source));
             if i == 2 {

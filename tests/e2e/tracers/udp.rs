@@ -3,14 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::ErrorKind,
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::mpsc,
 };
 
-use remora_tests::{Bed, Trio, events::text, patience, runc, wait_for};
+use remora_tests::{Bed, Trio, events::text, patience, receive, runc, wait_for};
 use serde_json::Value;
 
 fn bed() -> Bed {
@@ -254,11 +253,7 @@ fn trio() {
         let mut from = BTreeMap::new();
         let mut buffer = [0; 1000];
         while from.len() < 3 {
-            let (size, peer) = match server.recv_from(&mut buffer) {
-                // With a time limit, the kernel does not begin again by itself.
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                asked => asked.expect("nobody asks"),
-            };
+            let (size, peer) = receive(&server, &mut buffer);
             server.send_to(b"\0\x05\0\x01no\0", peer).expect("failed to send");
             from.insert(peer.port(), size as u64);
         }
