@@ -7,6 +7,7 @@ SYSCONFDIR ?= /etc
 HOOKSDIR   ?= /usr/share/containers/oci/hooks.d
 BPF_OUT    ?= build/bpf
 FIXTURES_OUT ?= build/fixtures
+WEB_OUT    ?= build/web
 CARGO      ?= cargo
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
@@ -22,6 +23,8 @@ FIXTURES    := $(patsubst tests/fixtures/%.bpf.c,$(FIXTURES_OUT)/%.bpf.o,$(wildc
 # Examples are among what tests use.
 EXAMPLES    := $(patsubst examples/tracer/%.bpf.c,$(FIXTURES_OUT)/example_%.bpf.o,$(wildcard examples/tracer/*.bpf.c))
 
+WEB_SOURCES := $(wildcard web/*.js web/*.html web/*.css web/*.svg web/src/*.js web/src/*/*.js)
+
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
 # Everything is static, the tests too: one set of dependencies serves all of one profile.
@@ -30,7 +33,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf fixtures build manual licences deb image demo test bench docs check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures web build manual licences deb image demo test bench docs check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +66,16 @@ $(FIXTURES_OUT)/example_%.bpf.o: examples/tracer/%.bpf.c $(BPF_HEADERS)
 %.bpf.o: %.bpf.c $(BPF_HEADERS)
 	$(compile_bpf)
 
+web: $(WEB_OUT)/index.html.gz ## build the page into WEB_OUT (build/web), as it is embedded
+
+$(WEB_OUT)/index.html.gz: $(WEB_SOURCES) web/node_modules/.package-lock.json
+	@node web/build.js $(WEB_OUT)
+
+# No script of a package is run. The second one's are for the tests alone.
+web/node_modules/.package-lock.json tests/web/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --silent --ignore-scripts --include=dev
+	@touch $@
+
 build: ## static release binaries into build/
 	@tests/deps --check build
 	$(STATIC) build --release --locked --target $(HOST) -p remora
@@ -93,16 +106,17 @@ demo: ## trace a real podman container from its first exec on
 test: ## unit tests, then real runtimes and real kernels (as root)
 	@$(MAKE) deps
 	@$(MAKE) build
+	node --test web/test/*.test.js
 	tini -s -- $(STATIC) test --locked --target $(HOST) --workspace --exclude remora-tests
 	$(AS_ROOT) tests/run
 
-bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx" for some of it
+bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx scrape" for some of it
 	@tests/deps bench
 	@$(MAKE) build
 	$(STATIC) build --release --locked --target $(HOST) -p remora-tests --bin bench
 	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/$(HOST)/release/bench $(BENCH)
 
-docs: bpf ## the reference of tracers, docs/tracers.md, from the objects
+docs: bpf ## docs/tracers.md from the objects, docs/api.md from the API's description
 	docs/generate
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
@@ -163,7 +177,7 @@ uninstall: ## take away configuration first, the binaries last; logs and ledgers
 	rm -f $(foreach binary,remora remora-runtime remora-hook,$(DESTDIR)$(PREFIX)/bin/$(binary))
 
 clean: ## remove what was built
-	rm -rf build $(TARGET_DIR)
+	rm -rf build web/node_modules tests/web/node_modules $(TARGET_DIR)
 
 define newline
 

@@ -87,7 +87,8 @@ struct capability_row {
 	remora_ktime first REMORA_HELP("when it was first asked for");
 	remora_ktime last REMORA_HELP("when it was last asked for");
 	__u64 checks REMORA_COUNTER("how often the kernel asked");
-} REMORA_TABLE("capabilities", "who needed which capability, and the process that was the first to");
+} REMORA_TABLE("capabilities", "who needed which capability, and the process that was the first to")
+	REMORA_ROLE("capabilities") REMORA_REPORT("used");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -122,7 +122,8 @@ struct query_event {
 	__u32 attempts REMORA_HELP("how often it was sent by now");
 	__u32 size REMORA_HELP("bytes of the message");
 	__u8 _pad[4];
-} REMORA_EVENT("query", "a question was asked; only with the parameter queries");
+} REMORA_EVENT("query", "a question was asked; only with the parameter queries")
+	REMORA_REPORT("asked");
 
 struct answer_event {
 	struct remora_head head;
@@ -141,7 +142,8 @@ struct answer_event {
 	__u32 size REMORA_HELP("bytes of the message");
 	__u32 attempts REMORA_HELP("how often it was asked; left out if no question was seen") REMORA_OPTIONAL;
 	remora_ns latency REMORA_HELP("time since it was first asked; left out if no question was seen") REMORA_OPTIONAL;
-} REMORA_EVENT("answer", "a question was answered");
+} REMORA_EVENT("answer", "a question was answered")
+	REMORA_REPORT("asked");
 
 struct unanswered_event {
 	struct remora_head head;
@@ -154,7 +156,8 @@ struct unanswered_event {
 	remora_ktime asked REMORA_HELP("when it was first asked");
 	char name[256] REMORA_HELP(NAME_HELP "; here at most 255 characters")
 		REMORA_ATTRIBUTE("dns.question.name") REMORA_FEATURE;
-} REMORA_EVENT("unanswered", "a question got no answer in time; found out when metrics are read or its place is needed");
+} REMORA_EVENT("unanswered", "a question got no answer in time; found out when metrics are read or its place is needed")
+	REMORA_REPORT("asked");
 
 /* ---- Metrics ---- */
 struct query_key {

@@ -31,7 +31,8 @@ struct exec_event {
 	remora_dev dev REMORA_HELP("device of that inode");
 	enum origin origin REMORA_HELP("where the program's file comes from") REMORA_FEATURE;
 	char tty[16] REMORA_HELP("controlling terminal") REMORA_OPTIONAL;
-} REMORA_EVENT("exec", "a program was executed");
+} REMORA_EVENT("exec", "a program was executed")
+	REMORA_REPORT("executed");
 
 struct exit_event {
 	struct remora_head head;
@@ -41,7 +42,8 @@ struct exit_event {
 	bool core_dumped REMORA_HELP("a core was dumped") REMORA_OPTIONAL;
 	__u8 _pad[7];
 	remora_ns duration REMORA_HELP("time since the process was forked");
-} REMORA_EVENT("exit", "a process ended");
+} REMORA_EVENT("exit", "a process ended")
+	REMORA_REPORT("ended");
 
 struct exec_metrics {
 	__u64 execs REMORA_COUNTER("programs executed");

@@ -114,7 +114,8 @@ struct open_event {
 	bool mounted REMORA_HELP("the file lies on another mount than the process's root, such as a volume")
 		REMORA_OPTIONAL REMORA_FEATURE;
 	__u8 _pad[7];
-} REMORA_EVENT("open", "a file was opened, or should have been");
+} REMORA_EVENT("open", "a file was opened, or should have been")
+	REMORA_REPORT("opened");
 
 struct unlink_event {
 	struct remora_head head;
@@ -124,7 +125,8 @@ struct unlink_event {
 	COMMON;
 	bool directory REMORA_HELP("a directory was to be removed") REMORA_OPTIONAL;
 	__u32 _pad[5];
-} REMORA_EVENT("unlink", "a file or directory was removed, or should have been");
+} REMORA_EVENT("unlink", "a file or directory was removed, or should have been")
+	REMORA_REPORT("changed");
 
 struct rename_event {
 	struct remora_head head;
@@ -135,7 +137,8 @@ struct rename_event {
 	remora_path new_path REMORA_HELP("new directory and name as given") REMORA_FEATURE;
 	enum file_rename_flags flags REMORA_FLAGS REMORA_HELP("how it was to be renamed") REMORA_OPTIONAL;
 	__u32 _pad[3];
-} REMORA_EVENT("rename", "a file or directory was renamed, or should have been");
+} REMORA_EVENT("rename", "a file or directory was renamed, or should have been")
+	REMORA_REPORT("changed");
 
 struct link_event {
 	struct remora_head head;
@@ -145,7 +148,8 @@ struct link_event {
 	__u8 _own;
 	remora_path new_path REMORA_HELP("directory and name as given of its further name") REMORA_FEATURE;
 	__u32 _pad[4];
-} REMORA_EVENT("link", "a file was given a further name (hard link), or should have been");
+} REMORA_EVENT("link", "a file was given a further name (hard link), or should have been")
+	REMORA_REPORT("changed");
 
 struct symlink_event {
 	struct remora_head head;
@@ -157,7 +161,8 @@ struct symlink_event {
 	remora_text target REMORA_HELP("what the link says") REMORA_FEATURE
 		REMORA_ATTRIBUTE("file.symbolic_link.target_path");
 	__u32 _pad[4];
-} REMORA_EVENT("symlink", "a symbolic link was made, or should have been");
+} REMORA_EVENT("symlink", "a symbolic link was made, or should have been")
+	REMORA_REPORT("changed");
 
 struct chmod_event {
 	struct remora_head head;
@@ -168,7 +173,8 @@ struct chmod_event {
 	bool nofollow REMORA_HELP("of a symbolic link itself") REMORA_OPTIONAL;
 	remora_mode mode REMORA_HELP("new permission bits") REMORA_FEATURE REMORA_ATTRIBUTE("file.mode");
 	__u32 _pad[4];
-} REMORA_EVENT("chmod", "permissions of a file or directory were changed, or should have been");
+} REMORA_EVENT("chmod", "permissions of a file or directory were changed, or should have been")
+	REMORA_REPORT("changed");
 
 struct chown_event {
 	struct remora_head head;
@@ -182,7 +188,8 @@ struct chown_event {
 		REMORA_ATTRIBUTE("file.owner.id");
 	__s64 group REMORA_HELP("new group as the container numbers groups, -1: left as it is") REMORA_FEATURE
 		REMORA_ATTRIBUTE("file.group.id");
-} REMORA_EVENT("chown", "the owner or group of a file or directory was changed, or should have been");
+} REMORA_EVENT("chown", "the owner or group of a file or directory was changed, or should have been")
+	REMORA_REPORT("changed");
 
 struct mkdir_event {
 	struct remora_head head;
@@ -193,7 +200,8 @@ struct mkdir_event {
 	__u8 _own;
 	remora_mode mode REMORA_HELP("permission bits asked for, before the umask");
 	__u32 _pad[4];
-} REMORA_EVENT("mkdir", "a directory was made, or should have been");
+} REMORA_EVENT("mkdir", "a directory was made, or should have been")
+	REMORA_REPORT("changed");
 
 struct mknod_event {
 	struct remora_head head;
@@ -206,7 +214,8 @@ struct mknod_event {
 	enum file_type type REMORA_HELP("what kind of file") REMORA_FEATURE;
 	remora_dev dev REMORA_HELP("which device, of a device's file") REMORA_OPTIONAL REMORA_FEATURE;
 	__u32 _pad[2];
-} REMORA_EVENT("mknod", "a device's file, FIFO, socket or empty file was made, or should have been");
+} REMORA_EVENT("mknod", "a device's file, FIFO, socket or empty file was made, or should have been")
+	REMORA_REPORT("changed");
 
 struct truncate_event {
 	struct remora_head head;
@@ -218,7 +227,8 @@ struct truncate_event {
 	__u32 _pad;
 	remora_bytes size REMORA_HELP("new size of the file, in bytes") REMORA_ATTRIBUTE("file.size");
 	__u64 _pad2;
-} REMORA_EVENT("truncate", "a file was cut or extended to a size, or should have been");
+} REMORA_EVENT("truncate", "a file was cut or extended to a size, or should have been")
+	REMORA_REPORT("changed");
 
 #define FIXED sizeof(struct any_event)
 #define SAME(T) _Static_assert(sizeof(struct T) == FIXED, #T)

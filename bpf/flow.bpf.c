@@ -55,7 +55,8 @@ struct flow_row {
 	__u64 forgotten REMORA_COUNTER("idle flows that made room, which this row adds up") REMORA_OPTIONAL;
 	struct counts _ended, _now;
 	__u64 _active;
-} REMORA_TABLE("flows", "who talks to whom, by peer and service") REMORA_FLOW;
+} REMORA_TABLE("flows", "who talks to whom, by peer and service") REMORA_FLOW
+	REMORA_REPORT("talked");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -56,7 +56,8 @@ struct request_event {
 	__u8 _pad;
 	remora_ns latency REMORA_HELP("time from the request's first segment to the answer's, in seconds")
 		REMORA_OPTIONAL;
-} REMORA_EVENT("request", "an HTTP request was answered, or will not be");
+} REMORA_EVENT("request", "an HTTP request was answered, or will not be")
+	REMORA_REPORT("requested");
 
 struct http_metrics {
 	remora_histogram_ns client_latency REMORA_HISTOGRAM("time from request to answer of requests made");

@@ -20,7 +20,8 @@ struct bind_event {
 	__u8 _pad[2];
 	remora_errno error REMORA_HELP("why it failed; failures are told where the kernel allows trampolines");
 	__u8 _pad2[4];
-} REMORA_EVENT("bind", "a socket was bound to an address and port, or could not be");
+} REMORA_EVENT("bind", "a socket was bound to an address and port, or could not be")
+	REMORA_REPORT("listened");
 
 struct listen_event {
 	struct remora_head head;
@@ -32,7 +33,8 @@ struct listen_event {
 	__u8 _pad[2];
 	__u32 backlog REMORA_HELP("connections that may wait to be accepted");
 	remora_errno error REMORA_HELP("why it failed; failures are told where the kernel allows trampolines");
-} REMORA_EVENT("listen", "a socket began to listen for connections, or could not");
+} REMORA_EVENT("listen", "a socket began to listen for connections, or could not")
+	REMORA_REPORT("listened");
 
 struct listen_metrics {
 	__u64 binds REMORA_COUNTER("sockets bound");
@@ -66,7 +68,8 @@ struct socket_row {
 	char comm[16] REMORA_HELP("name of its thread") REMORA_ATTRIBUTE("process.comm");
 	__u32 _netns;
 	__u64 _root;
-} REMORA_TABLE("listening", "TCP sockets that listen and UDP sockets that were bound");
+} REMORA_TABLE("listening", "TCP sockets that listen and UDP sockets that were bound")
+	REMORA_REPORT("listened");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

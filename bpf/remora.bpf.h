@@ -35,6 +35,15 @@
 /* The value of a map whose entries are shown as rows instead of as metrics, for what has too many labels. */
 #define REMORA_TABLE(name, text) REMORA_TAG("table " name) REMORA_HELP(text)
 #define REMORA_FLOW REMORA_TAG("flow")				/* table: its rows say who talks to whom */
+/*
+ * Table: what advice is made of. "syscalls": a row for each system call used, in a member of type remora_syscall;
+ * "capabilities": who needed which, in enums `capability` (CAP_...) and `verdict` (granted, denied).
+ */
+#define REMORA_ROLE(role) REMORA_TAG("role " role)
+/* What an event or a table's row is in a report of a container: executed, ended (of processes, by process.pid), opened,
+ * changed (files), connected, accepted, talked, listened (network), asked (names), requested, used. Events are added up
+ * by their features. */
+#define REMORA_REPORT(role) REMORA_TAG("report " role)
 /* SEC("perf_event"): run on each processor so often a second, by the clock. */
 #define REMORA_SAMPLE(hertz) REMORA_TAG("sample " hertz)
 /* SEC("iter/bpf_map_elem"): run over this map of the tracer's before its metrics and tables are read. */

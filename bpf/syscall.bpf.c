@@ -77,7 +77,8 @@ struct syscall_row {
 	remora_ktime first REMORA_HELP("when the container first used it");
 	__u64 calls REMORA_COUNTER("how often it returned, or ended its thread");
 	__u64 errors REMORA_COUNTER("how often it failed, was denied or interrupted");
-} REMORA_TABLE("syscalls", "system calls the container has used, and the process that was the first to");
+} REMORA_TABLE("syscalls", "system calls the container has used, and the process that was the first to")
+	REMORA_ROLE("syscalls") REMORA_REPORT("used");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

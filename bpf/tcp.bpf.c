@@ -24,7 +24,8 @@ struct connect_event {
 	remora_be16 peer_port REMORA_HELP("peer's port") REMORA_ATTRIBUTE("network.peer.port") REMORA_FEATURE;
 	remora_errno error REMORA_HELP("why it failed; ECANCELED: closed before an answer came");
 	remora_ns latency REMORA_HELP("time from the first SYN to the answer, in seconds") REMORA_OPTIONAL;
-} REMORA_EVENT("connect", "a TCP connection was made, or could not be made");
+} REMORA_EVENT("connect", "a TCP connection was made, or could not be made")
+	REMORA_REPORT("connected");
 
 struct accept_event {
 	struct remora_head head;
@@ -34,7 +35,8 @@ struct accept_event {
 	remora_be16 local_port REMORA_HELP("own port") REMORA_ATTRIBUTE("network.local.port") REMORA_FEATURE;
 	remora_be16 peer_port REMORA_HELP("peer's port") REMORA_ATTRIBUTE("network.peer.port");
 	__u8 _pad[4];
-} REMORA_EVENT("accept", "a peer's TCP connection was established; the process is the one that listens");
+} REMORA_EVENT("accept", "a peer's TCP connection was established; the process is the one that listens")
+	REMORA_REPORT("accepted");
 
 struct close_event {
 	struct remora_head head;

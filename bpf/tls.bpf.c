@@ -90,7 +90,8 @@ struct client_hello_event {
 	struct span _versions;
 	__u32 _at;		/* how far it has been read */
 	__u32 _pad2;
-} REMORA_EVENT("client_hello", "a TLS client began a handshake");
+} REMORA_EVENT("client_hello", "a TLS client began a handshake")
+	REMORA_REPORT("connected");
 
 struct hello_key {
 	remora_index container;

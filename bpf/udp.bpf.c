@@ -42,7 +42,8 @@ struct flow_event {
 	struct ends ends;
 	enum udp_direction direction REMORA_HELP("who sent it: the container if outgoing") REMORA_FEATURE;
 	__u8 _pad[4];
-} REMORA_EVENT("flow", "the first datagram of a flow, or of one forgotten since; the process is known if outgoing");
+} REMORA_EVENT("flow", "the first datagram of a flow, or of one forgotten since; the process is known if outgoing")
+	REMORA_REPORT("talked");
 
 struct udp_metrics {
 	__u64 sent_datagrams REMORA_COUNTER("datagrams sent");
@@ -80,7 +81,8 @@ struct udp_row {
 	remora_bytes received REMORA_COUNTER("bytes of payload received");
 	remora_ktime first REMORA_HELP("time of the first datagram");
 	remora_ktime last REMORA_HELP("time of the last datagram");
-} REMORA_TABLE("udp_flows", "UDP flows, those silent for longest forgotten first");
+} REMORA_TABLE("udp_flows", "UDP flows, those silent for longest forgotten first")
+	REMORA_REPORT("talked");
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

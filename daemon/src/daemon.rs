@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use futures_util::future::join_all;
 use tokio::{
     signal::unix::{Signal, SignalKind},
     sync::mpsc,
@@ -18,11 +19,14 @@ use crate::api::{self, Api};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::event::Hub;
+use crate::history;
 use crate::host::{cgroup::CgroupRoot, prerequisites, proc};
 use crate::manager::{self, desk::Desk};
+use crate::otlp;
 use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
 use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings};
+use crate::worker::Worker;
 use crate::{intake, registry, sink, stacks};
 
 mod listen;
@@ -84,6 +88,8 @@ struct Parts {
     desk: Desk,
     thread: std::thread::JoinHandle<()>,
     reader: Running,
+    /// Dropped behind the reader: it stores what that has read to the last.
+    history: Option<Worker>,
     api: Api,
 }
 
@@ -92,9 +98,7 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
     let mut hangup = tokio::signal::unix::signal(SignalKind::hangup())?;
     let hook = listen::hook(&config)?;
     let api_socket = listen::api(&config)?;
-    let metrics = config.api.metrics_listen;
-    let metrics = metrics.map(|at| api::remote::Remote::new(at, config.api.metrics_token_file.clone()));
-    let metrics = metrics.transpose()?;
+    let remotes = api::remote::Remote::all(&config.api)?;
     let parts = assemble(&config)?;
     let epoch = parts.api.kept[0].epoch.load(Relaxed);
     let file = match &config.events.file {
@@ -104,6 +108,7 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
         ),
         None => None,
     };
+    let export = otlp::start(&config.otlp, &config.state_dir, parts.api.clone())?;
     let hub = parts.api.hub.clone();
     let faces = async {
         let write = async {
@@ -113,10 +118,8 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
             }
         };
         let remote = async {
-            match metrics {
-                Some(metrics) => metrics.serve(parts.api.clone()).await,
-                None => std::future::pending().await,
-            }
+            join_all(remotes.into_iter().map(|remote| remote.serve(parts.api.clone()))).await;
+            std::future::pending().await
         };
         tokio::select! {
             () = intake::serve(hook, config.hook.clone(), parts.desk.clone()) => {}
@@ -124,7 +127,7 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
             () = manager::watch::all(parts.desk.clone()) => {}
             () = heed(&config, path, &mut hangup, &parts.desk) => {}
             () = remote => {}
-            _ = api::serve(api_socket, parts.api.clone()) => {}
+            () = api::serve(api_socket, parts.api.clone()) => {}
             () = news::serve_nri(&config, &parts.desk) => {}
             () = write => {}
         }
@@ -142,9 +145,11 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping; links and maps stay pinned");
     parts.desk.unmark();
+    drop(export);
     parts.registry.stop().await;
     let _ = parts.thread.join();
     drop(parts.reader);
+    drop(parts.history);
     Ok(())
 }
 
@@ -204,6 +209,7 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         gone,
     )?;
     let stacks = stacks::Handle::start(places.clone(), stacks_file(config), &boot)?;
+    let (teller, ends) = history::channel(&config.history);
     let (registry, thread) = registry::Registry::start(
         config.clone(),
         cgroups,
@@ -213,6 +219,7 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         stacks.clone(),
         boot,
         removals,
+        teller,
     )?;
     // Who was in scope is so again: programs of another version have nothing more to say.
     remove_other_versions(config);
@@ -220,9 +227,32 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
     let reader = reader.start()?;
     let (managers, marker) = (manager::all(&config.managers), config.run_dir.join("ask"));
     let desk = Desk::new(managers, config.rules(), config.managers.timeout, registry.clone(), marker);
-    let (ring_bytes, manager_states) = (shared.ring_bytes, desk.clone());
-    let api = Api { registry: registry.clone(), desk: manager_states, hub, stacks, kept, places, ring_bytes };
-    Ok(Parts { registry, desk, thread, reader, api })
+    let ring_bytes = shared.ring_bytes;
+    let runtime_roots = config.scan.runtime_roots.as_slice().into();
+    let stored = ends.is_some().then(|| history::Handle::new(&config.state_dir, kept[0].epoch.load(Relaxed)));
+    let history = match (ends, &stored) {
+        (Some(ends), Some(handle)) => {
+            let (handle, hub) = (handle.clone(), hub.clone());
+            Some(history::start(&config.history, handle, hub, registry.clone(), ends)?)
+        }
+        _ => None,
+    };
+    let (registry_handle, desk_handle) = (registry.clone(), desk.clone());
+    let api = Api {
+        registry: registry_handle,
+        desk: desk_handle,
+        hub,
+        history: stored,
+        otlp: config.otlp.endpoint.is_some().then(otlp::Handle::default),
+        stacks,
+        kept,
+        places,
+        ring_bytes,
+        counts: Arc::default(),
+        runtime_roots,
+        map_in_metrics: config.metrics.topology,
+    };
+    Ok(Parts { registry, desk, thread, reader, history, api })
 }
 
 fn configured(config: &Config) -> Configured {
@@ -265,10 +295,10 @@ pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     if keep_state {
         return Ok(());
     }
-    for sub in ["containers", "ended", "tracers", "objects", "spool"] {
+    for sub in ["containers", "ended", "tracers", "objects", "spool", history::FOLDER] {
         remove(&config.state_dir.join(sub))?;
     }
-    for file in ["changes.json", "attached.json"] {
+    for file in ["changes.json", "attached.json", "otlp.json"] {
         let _ = fs::remove_file(config.state_dir.join(file));
     }
     let _ = fs::remove_file(stacks_file(config));

@@ -11,11 +11,17 @@ use crate::decode::value::Clock;
 use crate::scope::abi::Head;
 use crate::tracer::plan::EventPlan;
 
+#[cfg(test)]
+pub mod fake;
+
 /// Whom an event is about, with its JSON members made once.
 #[derive(Debug)]
 pub struct Subject {
     pub id: String,
     pub name: String,
+    pub image: String,
+    /// Namespace and name.
+    pub pod: Option<(String, String)>,
     /// `"container":{…},` and what else describes it, to be put into each event.
     pub json: Vec<u8>,
 }
@@ -100,6 +106,8 @@ struct Past {
     forgotten_events: u64,
     /// What lies before was read by an earlier daemon.
     begin: u64,
+    /// How far that had read.
+    read_before: u64,
 }
 
 /// What a reader gets: batches that have something behind its cursor, and what it missed before them.
@@ -115,16 +123,22 @@ impl Hub {
         Self(Arc::new(Inner { past: Mutex::default(), news: watch::channel(0).0, limit }))
     }
 
-    /// Events up to this cursor are gone: an earlier daemon had them.
-    pub fn begin_behind(&self, cursor: u64) {
+    /// Events up to this cursor are gone: an earlier daemon had them. It had read up to the other: what comes before that
+    /// comes again, but for those of containers that have ended.
+    pub fn begin_behind(&self, cursor: u64, read: u64) {
         let mut past = self.past();
-        (past.begin, past.forgotten) = (cursor, cursor);
+        (past.begin, past.forgotten, past.read_before) = (cursor, cursor, read);
         self.0.news.send_replace(cursor);
     }
 
     /// Where this daemon's own past begins.
     pub fn begin(&self) -> u64 {
         self.past().begin
+    }
+
+    /// How far an earlier daemon had read.
+    pub fn read_before(&self) -> u64 {
+        self.past().read_before
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod host;
+pub mod worker;
 
 pub mod intake;
 pub mod oci;
@@ -17,9 +18,14 @@ pub mod event;
 pub mod decode;
 
 pub mod sink;
+pub mod history;
 pub mod metrics;
 pub mod stacks;
+pub mod topology;
+pub mod report;
 pub mod api;
+pub mod otlp;
+pub mod web;
 pub mod daemon;
 pub mod setup;
 pub mod cli;

@@ -3,19 +3,16 @@
 use axum::{
     body::Bytes,
     extract::{
-        ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, State,
-        connect_info::Connected,
+        DefaultBodyLimit, FromRequestParts, Path, State,
         rejection::{BytesRejection, PathRejection},
     },
     http::{StatusCode, request::Parts},
     response::Response,
     routing::{MethodRouter, patch, post, put},
-    serve::IncomingStream,
 };
 use serde::Deserialize;
-use tokio::net::UnixListener;
 
-use super::{Api, Named, json, not_a_name, problem};
+use super::{Api, Named, json, listener::Caller, not_a_name, problem};
 use crate::registry::attach;
 use crate::registry::change::{Change, Own};
 use crate::tracer::budget::Budget;
@@ -26,18 +23,6 @@ use crate::tracer::{ObjectFile, file::OBJECT_MAX, trial};
 /// Largest wish that is read, in bytes.
 const WISH_MAX: usize = 64 << 10;
 
-/// Who opened the connection.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    uid: Option<u32>,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|c| c.uid()) }
-    }
-}
-
 /// A caller who may change things.
 #[derive(Debug)]
 pub struct Root;
@@ -46,22 +31,18 @@ impl<S: Sync> FromRequestParts<S> for Root {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let uid = parts.extensions.get::<ConnectInfo<Caller>>().and_then(|c| c.0.uid);
-        match uid {
-            Some(0) => Ok(Self),
-            uid => {
-                let who = uid.map_or_else(|| "nobody known".to_owned(), |uid| format!("user {uid}"));
-                Err(problem(
-                    StatusCode::FORBIDDEN,
-                    &format!("only root may change anything, and this is {who}"),
-                ))
-            }
+        let caller = parts.extensions.get::<Caller>();
+        if caller.is_some_and(Caller::is_root) {
+            return Ok(Self);
         }
+        let uid = caller.and_then(|c| c.uid);
+        let who = uid.map_or_else(|| "nobody known".to_owned(), |uid| format!("user {uid}"));
+        Err(problem(StatusCode::FORBIDDEN, &format!("only root may change anything, and this is {who}")))
     }
 }
 
 type Body = Result<Bytes, BytesRejection>;
-type NamedPair = Result<Path<(String, String)>, PathRejection>;
+pub(super) type NamedPair = Result<Path<(String, String)>, PathRejection>;
 
 /// `POST /v1/tracers`
 pub fn tracers(reading: MethodRouter<Api>) -> MethodRouter<Api> {
@@ -201,19 +182,23 @@ async fn on_own(api: Api, path: NamedPair, own: Own) -> Response {
 }
 
 async fn answer(api: &Api, change: Change) -> Response {
-    let Some(result) = api.registry.change(change).await else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
-    };
-    match result {
+    match changed(api, change).await {
         Ok(value) => json(&value),
-        Err(e) => {
-            let status = match e {
-                ChangeError::Unknown(_) => StatusCode::NOT_FOUND,
-                ChangeError::Conflict(_) => StatusCode::CONFLICT,
-                ChangeError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                ChangeError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            problem(status, &e.to_string())
-        }
+        Err(response) => response,
     }
+}
+
+pub(super) async fn changed(api: &Api, change: Change) -> Result<serde_json::Value, Response> {
+    let Some(result) = api.registry.change(change).await else {
+        return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"));
+    };
+    result.map_err(|e| {
+        let status = match e {
+            ChangeError::Unknown(_) => StatusCode::NOT_FOUND,
+            ChangeError::Conflict(_) => StatusCode::CONFLICT,
+            ChangeError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ChangeError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        problem(status, &e.to_string())
+    })
 }

@@ -11,13 +11,33 @@ use tokio::net::UnixStream;
 /// How long an answer may take to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Asks for events with ids that say where to go on.
+pub const SSE: (&str, &str) = ("accept", "text/event-stream");
+
 /// Sends a GET and returns the body, to be read as it comes.
 pub async fn get(socket: &Path, target: &str) -> anyhow::Result<Incoming> {
     send(socket, Method::GET, target, Bytes::new()).await
 }
 
+/// Server-sent events behind the one with this id.
+pub async fn events(socket: &Path, target: &str, last: Option<&str>) -> anyhow::Result<Incoming> {
+    let mut headers = vec![SSE];
+    headers.extend(last.map(|id| ("last-event-id", id)));
+    exchange(socket, Method::GET, target, &headers, Bytes::new()).await
+}
+
 /// Sends a request and returns the body of a good answer.
 pub async fn send(socket: &Path, method: Method, target: &str, body: Bytes) -> anyhow::Result<Incoming> {
+    exchange(socket, method, target, &[], body).await
+}
+
+pub async fn exchange(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> anyhow::Result<Incoming> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(
             "failed to reach the daemon at {}: is it running, and may you open the socket?",
@@ -27,6 +47,7 @@ pub async fn send(socket: &Path, method: Method, target: &str, body: Bytes) -> a
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::builder().method(&method).uri(target).header("host", "remora");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Full::new(body))?;
     let doing = format!("failed to {} {target}", method.as_str().to_lowercase());
     // systemd may hold the socket of a daemon that does not come up.

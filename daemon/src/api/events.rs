@@ -1,195 +1,286 @@
-//! Events as a stream of NDJSON, from a cursor, the recent past or now on.
+//! Events as a stream of NDJSON or as server-sent events: from a time, a cursor, the recent past or now on.
 
-use std::collections::VecDeque;
+mod format;
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, State},
-    http::{StatusCode, header},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use serde::Deserialize;
-use tokio::sync::watch;
 
-use super::{Api, problem};
-use crate::decode::json;
-use crate::event::{Event, Hub};
+use self::format::Format;
+use super::filter::{Ask, Filter};
+use super::hold::Held;
+use super::{Api, connection::Counts, problem};
+use crate::event::{Batch, Event, Hub};
+use crate::history::{self, Feed, Item, Page, Query as Stored};
 
-/// Batches taken from the past at a time.
-const PAGE: usize = 16;
-/// One piece of the body.
+/// How long events are looked at in one go: hooks are served by the same thread.
+const TURN: Duration = Duration::from_millis(1);
+/// One piece of the body, about.
 const CHUNK: usize = 64 << 10;
+/// How often a stream of server-sent events says that it is there, while nothing else is to be said.
+const ALIVE: Duration = Duration::from_secs(15);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    /// Only events behind this cursor. Without it: from now on, or with `replay` from the oldest kept.
-    after: Option<u64>,
-    replay: bool,
-    /// Go on with what is to come.
-    follow: Option<bool>,
-    /// Id, beginning of an id, or name.
-    container: Option<String>,
-    /// Comma list.
-    tracer: Option<String>,
-    event: Option<String>,
-    /// Comma list of `path=value`, `path!=value`, `path^=beginning`; all must hold.
-    r#where: Option<String>,
+/// Where events come from.
+struct Past {
+    hub: Hub,
+    history: Option<history::Handle>,
+    epoch: u64,
 }
 
-#[derive(Debug)]
-enum Test {
-    Is,
-    IsNot,
-    Begins,
-}
-
-/// A filter, looked through once.
-#[derive(Debug, Default)]
-struct Wanted {
-    container: Option<String>,
-    tracers: Option<Vec<String>>,
-    events: Option<Vec<String>>,
-    fields: Vec<(String, Test, String)>,
-}
-
-impl Wanted {
-    fn new(filter: &Filter) -> Result<Self, String> {
-        let list = |text: &Option<String>| {
-            text.as_ref().map(|t| t.split(',').map(|w| w.trim().to_owned()).collect::<Vec<_>>())
-        };
-        let conditions = filter.r#where.iter().flat_map(|w| w.split(','));
-        let fields: Result<_, String> = conditions.map(condition).collect();
-        Ok(Self {
-            container: filter.container.clone(),
-            tracers: list(&filter.tracer),
-            events: list(&filter.event),
-            fields: fields?,
-        })
+impl Past {
+    fn of(api: &Api) -> Self {
+        let (hub, history) = (api.hub.clone(), api.history.clone());
+        Self { hub, history, epoch: api.kept[0].epoch.load(Relaxed) }
     }
 
-    /// Whoever picks events cannot tell by the cursor of the last one whether others were missed.
-    fn is_all(&self) -> bool {
-        self.container.is_none() && self.tracers.is_none() && self.events.is_none() && self.fields.is_empty()
-    }
-
-    /// What can be told without decoding.
-    fn head(&self, event: &Event<'_>) -> bool {
-        let of = |w: &String| super::is_meant(w, &event.subject.id, &event.subject.name);
-        self.container.as_ref().is_none_or(of)
-            && self.tracers.as_ref().is_none_or(|t| t.iter().any(|t| **t == *event.plan.tracer))
-            && self.events.as_ref().is_none_or(|e| e.contains(&event.plan.name))
-    }
-
-    fn fields(&self, line: &[u8]) -> bool {
-        if self.fields.is_empty() {
-            return true;
-        }
-        let Ok(event) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
-        self.fields.iter().all(|(path, test, wanted)| {
-            let value = path.split('.').try_fold(&event, |v, key| v.get(key));
-            let text = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
-            match test {
-                Test::Is => text.as_ref() == Some(wanted),
-                Test::IsNot => text.as_ref() != Some(wanted),
-                Test::Begins => text.is_some_and(|t| t.starts_with(wanted)),
+    /// From where on they are to be read; and a cursor of another ring, if what came behind it there is lost.
+    fn feed(self, ask: &Ask, filter: &Filter, had: Option<(u64, u64)>) -> (Feed, Option<u64>) {
+        let Self { hub, history, epoch } = self;
+        let (container, since) = (ask.container.clone(), filter.since);
+        let (after, of) = had.map_or((ask.after, ask.epoch), |(epoch, cursor)| (Some(cursor), Some(epoch)));
+        let of_another = of.is_some_and(|of| of != epoch);
+        let begin = if ask.replay { hub.oldest() } else { hub.newest() };
+        let feed = match after {
+            None if since.is_some() => {
+                let query = Stored { since, until: filter.until, container, after: None };
+                Feed::since(hub, history, query)
             }
-        })
+            None => Feed::after(hub, history, begin, container),
+            Some(after) if of_another && history.is_some() => {
+                Feed::resume(hub, history, of.map(|of| (of, after)), epoch, container)
+            }
+            Some(after) if of_another => {
+                let oldest = hub.oldest();
+                return (Feed::after(hub, None, oldest, container).by(1), Some(after));
+            }
+            // What an earlier daemon had cannot be told for who picks, unless it is stored.
+            Some(after) if filter.is_all() || history.is_some() => {
+                Feed::after(hub, history, after, container)
+            }
+            Some(after) => {
+                let begin = hub.begin();
+                Feed::after(hub, None, after.max(begin), container)
+            }
+        };
+        (feed.by(1), None)
     }
-}
-
-fn condition(text: &str) -> Result<(String, Test, String), String> {
-    let tests = [("!=", Test::IsNot), ("^=", Test::Begins), ("=", Test::Is)];
-    for (sign, test) in tests {
-        if let Some((path, value)) = text.split_once(sign) {
-            return Ok((path.trim().to_owned(), test, value.to_owned()));
-        }
-    }
-    Err(format!("condition {text:?} is not path=value, path!=value or path^=beginning"))
 }
 
 struct Cursor {
+    feed: Feed,
     hub: Hub,
-    news: watch::Receiver<u64>,
-    after: u64,
-    follow: bool,
-    wanted: Wanted,
-    lines: VecDeque<Bytes>,
+    /// What is being set out.
+    page: Option<Page>,
+    /// The cursor to end with; none for who follows.
+    until: Option<u64>,
+    is_over: bool,
+    /// A cursor of another ring: what came behind it there is lost.
+    foreign: Option<u64>,
+    /// What was asked for may have begun before the daemon's past, and nothing is stored.
+    is_unsure: bool,
+    epoch: u64,
+    filter: Filter,
+    format: Format,
+    counts: Arc<Counts>,
+    held: Option<Held>,
 }
 
 pub async fn stream(
     State(api): State<Api>,
-    query: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+    query: Result<Query<Ask>, QueryRejection>,
 ) -> Response {
-    let filter = match query {
-        Ok(Query(filter)) => filter,
-        Err(e) => return problem(StatusCode::BAD_REQUEST, &e.body_text()),
-    };
-    let wanted = match Wanted::new(&filter) {
+    let wanted = query.map_err(|e| e.body_text()).and_then(|Query(ask)| Ok((Filter::new(&ask)?, ask)));
+    let (filter, ask) = match wanted {
         Ok(wanted) => wanted,
         Err(e) => return problem(StatusCode::BAD_REQUEST, &e),
     };
-    let news = api.hub.news();
-    let begin = if filter.replay { api.hub.oldest() } else { api.hub.newest() };
-    let cursor = Cursor {
-        after: filter
-            .after
-            .map_or(begin, |after| if wanted.is_all() { after } else { after.max(api.hub.begin()) }),
-        follow: filter.follow.unwrap_or(!filter.replay),
-        lines: VecDeque::new(),
-        hub: api.hub,
-        news,
-        wanted,
-    };
-    let body = Body::from_stream(stream::unfold(cursor, |mut cursor| async move {
-        cursor.next().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), cursor))
-    }));
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+    let past = Past::of(&api);
+    let format = Format::of(&headers, past.epoch);
+    // What a browser had last, when it comes again by itself.
+    let had = headers.get("last-event-id").and_then(|v| last_event_id(v.to_str().ok()?));
+    Cursor::new(past, &ask, had, filter, format, api.counts).answer()
+}
+
+/// What one tracer says of one container behind a cursor, until the container ends or the tracer is taken from it.
+pub(super) fn of_held(
+    api: Api,
+    headers: &HeaderMap,
+    (id, tracer): (String, String),
+    after: u64,
+    held: Held,
+) -> Response {
+    let past = Past::of(&api);
+    let (filter, format) = (Filter::of(id, tracer), Format::of(headers, past.epoch));
+    let mut cursor = Cursor::new(past, &Ask::behind(after), None, filter, format, api.counts);
+    cursor.held = Some(held);
+    cursor.answer()
+}
+
+/// Epoch and cursor.
+fn last_event_id(id: &str) -> Option<(u64, u64)> {
+    let (epoch, cursor) = id.split_once('-')?;
+    Some((epoch.parse().ok()?, cursor.parse().ok()?))
 }
 
 impl Cursor {
+    /// `had` is what a client had last, of an epoch, by its own account.
+    fn new(
+        past: Past,
+        ask: &Ask,
+        had: Option<(u64, u64)>,
+        filter: Filter,
+        format: Format,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let (hub, epoch) = (past.hub.clone(), past.epoch);
+        let follows = ask.follow.unwrap_or(!ask.replay && filter.since.is_none());
+        let until = (!follows).then(|| hub.newest());
+        let is_unsure = filter.since.is_some() && had.is_none() && past.history.is_none() && hub.oldest() > 0;
+        let (feed, foreign) = past.feed(ask, &filter, had);
+        let (page, is_over, held) = (None, false, None);
+        Self { feed, hub, page, until, is_over, foreign, is_unsure, epoch, filter, format, counts, held }
+    }
+
+    fn answer(self) -> Response {
+        let format = self.format;
+        let body = Body::from_stream(stream::unfold(self, |mut cursor| async move {
+            cursor.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), cursor))
+        }));
+        let head = [(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")];
+        (head, body).into_response()
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
         loop {
-            if let Some(chunk) = self.lines.pop_front() {
-                return Some(chunk);
+            let more = self.slice(&mut out).await;
+            if out.len() >= CHUNK || !more && !out.is_empty() {
+                return Some(out.into());
             }
-            self.news.borrow_and_update();
-            if !self.page() {
-                if !self.follow {
-                    return None;
-                }
-                self.news.changed().await.ok()?;
+            if more {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if self.until.is_some() {
+                return None;
+            }
+            match tokio::time::timeout(ALIVE, self.news()).await {
+                Ok(true) => {}
+                // What is there by now is the last.
+                Ok(false) => self.until = Some(self.hub.newest()),
+                Err(_) if matches!(self.format, Format::Sse(_)) => return Some(Bytes::from_static(b":\n\n")),
+                Err(_) => {}
             }
         }
     }
 
-    /// Decodes what is behind the cursor; false if nothing is.
-    fn page(&mut self) -> bool {
-        let page = self.hub.after(self.after, PAGE);
-        let mut out = Vec::new();
-        if let Some(to) = page.missed_to {
-            // A reader slower than the bound of the past is told, once, what it missed.
-            json::gap(&mut out, self.after, to);
-            self.after = to;
+    /// Waits for more; false: there will be none after what is there by then.
+    async fn news(&mut self) -> bool {
+        let Some(held) = &mut self.held else { return self.feed.changed().await };
+        tokio::select! {
+            changed = self.feed.changed() => changed,
+            () = held.is_over() => false,
         }
-        for batch in &page.batches {
-            for entry in batch.entries.iter().filter(|e| e.cursor > self.after) {
-                let event = batch.event(entry);
-                if self.wanted.head(&event) {
-                    let start = out.len();
-                    json::event(&mut out, &event);
-                    if self.wanted.fields(&out[start..]) { out.push(b'\n') } else { out.truncate(start) }
-                }
-                if out.len() >= CHUNK {
-                    self.lines.push_back(std::mem::take(&mut out).into());
+    }
+
+    /// Sets out some of what is behind the cursor; false if nothing is.
+    async fn slice(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Some(after) = self.foreign.take() {
+            let oldest = self.hub.oldest();
+            self.gap(out, self.epoch, after, oldest);
+        }
+        if self.is_over {
+            return false;
+        }
+        let page = match self.page.take() {
+            Some(page) => page,
+            None => match self.feed.next().await {
+                Some(page) => page,
+                None => return false,
+            },
+        };
+        match page {
+            // A reader slower than the bound of the past is told, once, what it missed.
+            Page::Gap { after, to } => self.gap(out, self.epoch, after, to),
+            Page::Stored(items) => self.stored(out, items),
+            Page::Kept { batches, after } => self.kept(out, batches, after),
+        }
+        !self.is_over
+    }
+
+    fn stored(&mut self, out: &mut Vec<u8>, items: Vec<Item>) {
+        let begun = Instant::now();
+        let mut items = items.into_iter();
+        for item in items.by_ref() {
+            match item {
+                Item::Gap { epoch, after, to } => self.gap(out, epoch, after, to),
+                Item::Event { epoch, cursor, unix_ns, line } => {
+                    if self.filter.line(&line, unix_ns) {
+                        self.format.of_ring(epoch).begin(out, cursor);
+                        out.extend_from_slice(&line);
+                        out.extend_from_slice(self.format.end());
+                    }
                 }
             }
-            self.after = batch.entries.last().map_or(self.after, |e| e.cursor.max(self.after));
+            if out.len() >= CHUNK || begun.elapsed() > TURN {
+                break;
+            }
         }
-        if !out.is_empty() {
-            self.lines.push_back(out.into());
+        if items.len() > 0 {
+            self.page = Some(Page::Stored(items.collect()));
         }
-        !page.batches.is_empty() || page.missed_to.is_some()
+    }
+
+    fn kept(&mut self, out: &mut Vec<u8>, batches: Vec<Arc<Batch>>, after: u64) {
+        let begun = Instant::now();
+        for batch in &batches {
+            let first = batch.entries.partition_point(|e| e.cursor <= after);
+            for entry in &batch.entries[first..] {
+                if self.until.is_some_and(|until| entry.cursor > until) {
+                    self.is_over = true;
+                    return;
+                }
+                self.add(out, &batch.event(entry), after);
+                if out.len() >= CHUNK || begun.elapsed() > TURN {
+                    self.page = Some(Page::Kept { after: entry.cursor, batches });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, out: &mut Vec<u8>, event: &Event, after: u64) {
+        if std::mem::take(&mut self.is_unsure) && self.filter.since.is_some_and(|s| event.unix_ns() > s) {
+            self.gap(out, self.epoch, 0, after);
+        }
+        if !self.filter.head(event) {
+            return;
+        }
+        let start = out.len();
+        let json = self.format.event(out, event);
+        if self.filter.fields(&out[json..]) {
+            out.extend_from_slice(self.format.end());
+        } else {
+            out.truncate(start);
+        }
+    }
+
+    fn gap(&self, out: &mut Vec<u8>, epoch: u64, after: u64, to: u64) {
+        self.format.of_ring(epoch).gap(out, after, to);
+        self.counts.gaps.fetch_add(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,46 +1,67 @@
-//! Metrics over TCP, for who scrapes from elsewhere. Nothing else is to be had there, and beyond loopback not without a token.
+//! What is to be had over TCP, for who asks from elsewhere: metrics, or the whole API for reading. Beyond loopback not without
+//! a token, and nobody there is root.
 
-use std::{io::Read, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use anyhow::Context;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
-    middleware::{Next, from_fn_with_state},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::net::TcpListener;
 
-use super::{Api, problem, render};
+use super::listener::{self, Beyond, Bounds};
+use super::origin::{self, Door};
+use super::{ASKING, Api, problem, router, scrape};
+use crate::config;
 
-/// Connections served at a time; the others wait in the backlog.
-const CONNECTIONS: usize = 16;
-/// How long a caller may take for its request.
-const ASKING: Duration = Duration::from_secs(5);
-/// How long one request may take, answer included.
-const WHOLE: Duration = Duration::from_secs(30);
+/// One request a connection, and that within half a minute, answer included.
+const SCRAPES: Bounds =
+    Bounds { connections: 16, beyond: Beyond::Waits, asking: ASKING, whole: Some(Duration::from_secs(30)) };
+/// Streams go on for as long as they are read: one more would wait for ever.
+const READERS: Bounds = Bounds { connections: 64, beyond: Beyond::SentAway, asking: ASKING, whole: None };
+/// Whether the daemon answers is no secret.
+const HEALTH: &str = "/healthz";
 /// Longest token, in bytes.
 const TOKEN_MAX: u64 = 4096;
 /// Shortest one: what is guessed is no secret.
 const TOKEN_MIN: usize = 16;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Metrics,
+    Reading,
+}
+
 /// Where to listen, and whom to believe.
 #[derive(Debug)]
 pub struct Remote {
-    pub listener: TcpListener,
-    pub token: Option<PathBuf>,
+    part: Part,
+    listener: TcpListener,
+    token: Option<PathBuf>,
+    door: Door,
 }
 
 impl Remote {
-    /// Binds; a token that cannot be read is found out now.
-    pub fn new(address: SocketAddr, token: Option<PathBuf>) -> anyhow::Result<Self> {
-        use anyhow::Context;
+    /// Binds what is configured.
+    pub fn all(settings: &config::Api) -> anyhow::Result<Vec<Self>> {
+        let metrics = (Part::Metrics, settings.metrics_listen, &settings.metrics_token_file);
+        let reading = (Part::Reading, settings.listen, &settings.token_file);
+        let wanted = [metrics, reading].into_iter().filter_map(|(part, at, token)| Some((part, at?, token)));
+        wanted.map(|(part, at, token)| Self::new(part, at, token.clone())).collect()
+    }
+
+    /// A token that cannot be read is found out now.
+    fn new(part: Part, address: SocketAddr, token: Option<PathBuf>) -> anyhow::Result<Self> {
         if let Some(path) = &token {
             read_token(path).with_context(|| format!("failed to read token {}", path.display()))?;
         }
@@ -48,46 +69,43 @@ impl Remote {
             format!("failed to listen on {address} (under systemd, the unit must allow AF_INET and AF_INET6)")
         })?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: TcpListener::from_std(listener)?, token })
+        let door = if address.ip().is_loopback() { Door::Loopback } else { Door::Beyond };
+        Ok(Self { part, listener: TcpListener::from_std(listener)?, token, door })
     }
 
     /// Serves until the future is dropped.
     pub async fn serve(self, api: Api) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let service = TowerToHyperService::new(router(api, self.token));
-        loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(e) => {
-                    tracing::warn!("failed to accept a connection for metrics: {e}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let service = service.clone();
-            tokio::spawn(async move {
-                let _place = place;
-                let mut http = http1::Builder::new();
-                // One request a connection: who is idle takes no place.
-                http.timer(TokioTimer::new()).header_read_timeout(ASKING).keep_alive(false);
-                let _ = timeout(WHOLE, http.serve_connection(TokioIo::new(stream), service)).await;
-            });
-        }
+        let counts = api.counts.clone();
+        let (router, bounds) = match self.part {
+            Part::Metrics => (metrics(api), &SCRAPES),
+            Part::Reading => (router(api).layer(from_fn(only_read)), &READERS),
+        };
+        let router = router.layer(from_fn_with_state(self.token, permit));
+        let router = origin::guarded(router, self.door, counts.clone());
+        listener::serve(self.listener, router, bounds, counts).await;
     }
 }
 
-fn router(api: Api, token: Option<PathBuf>) -> Router {
+fn metrics(api: Api) -> Router {
     Router::new()
-        .route("/metrics", get(async |State(api): State<Api>| render(&api).await))
-        .route_layer(from_fn_with_state(token, permit))
-        .route("/healthz", get(async || "ok\n"))
+        .route(
+            "/metrics",
+            get(async |State(api): State<Api>, headers: HeaderMap| scrape::render(&api, &headers).await),
+        )
+        .route(HEALTH, get(async || "ok\n"))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is only /metrics and /healthz here"))
         .with_state(api)
 }
 
+async fn only_read(request: Request, next: Next) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => next.run(request).await,
+        _ => problem(StatusCode::FORBIDDEN, "this is for reading only: changes go over the Unix socket"),
+    }
+}
+
 async fn permit(State(token): State<Option<PathBuf>>, request: Request, next: Next) -> Response {
-    let Some(path) = token else { return next.run(request).await };
+    let Some(path) = token.filter(|_| request.uri().path() != HEALTH) else { return next.run(request).await };
     let given = request.headers().get(header::AUTHORIZATION).map(|v| v.as_bytes());
     // Read each time: a token that is replaced counts at once.
     match read_token(&path) {
@@ -103,7 +121,8 @@ async fn permit(State(token): State<Option<PathBuf>>, request: Request, next: Ne
     }
 }
 
-fn read_token(path: &PathBuf) -> std::io::Result<String> {
+/// What the file holds, without blanks around it.
+pub fn read_token(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(TOKEN_MAX).read_to_string(&mut text)?;
     match text.trim() {
@@ -112,9 +131,12 @@ fn read_token(path: &PathBuf) -> std::io::Result<String> {
     }
 }
 
-/// In a time that tells nothing of where the two differ.
 fn is_bearer(given: &[u8], token: &[u8]) -> bool {
-    let Some(given) = given.strip_prefix(b"Bearer ") else { return false };
+    given.strip_prefix(b"Bearer ").is_some_and(|given| same(given, token))
+}
+
+/// In a time that tells nothing of where the two differ.
+pub fn same(given: &[u8], token: &[u8]) -> bool {
     given.len() == token.len() && given.iter().zip(token).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 

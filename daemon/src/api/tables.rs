@@ -48,7 +48,10 @@ pub async fn rows(
 ) -> Response {
     let Ok(Path((wanted, table))) = path else { return not_a_name() };
     let limit = match query {
-        Ok(Query(ask)) => ask.limit.unwrap_or(ROWS).min(ROWS_MAX),
+        Ok(Query(Ask { limit: Some(limit) })) if limit > ROWS_MAX => {
+            return problem(StatusCode::BAD_REQUEST, &format!("limit is {limit}, and at most {ROWS_MAX}"));
+        }
+        Ok(Query(ask)) => ask.limit.unwrap_or(ROWS),
         Err(e) => return problem(StatusCode::BAD_REQUEST, &e.body_text()),
     };
     let (survey, container) = match find(&api, &wanted).await {

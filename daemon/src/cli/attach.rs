@@ -12,6 +12,9 @@ use crate::registry::{attach::Wish, record::View};
 use crate::tracer::params::{ParamValue, Values};
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  remora attach --unit nginx.service\n  remora attach --pid 4711 --name worker --trace exec,tcp"
+)]
 pub struct Args {
     #[command(flatten)]
     target: Target,
@@ -41,6 +44,7 @@ struct Target {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  remora detach nginx.service")]
 pub struct DetachArgs {
     /// Name or id, as `remora ps` shows them.
     #[arg(value_name = "NAME|ID")]

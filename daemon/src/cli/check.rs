@@ -15,6 +15,7 @@ use crate::tracer::params::Values;
 use crate::tracer::{Description, ObjectFile, Opened, trial};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  remora check\n  remora check --strict mine.bpf.o")]
 pub struct Args {
     /// BPF objects to load, attach and describe; without any, configuration and host are checked.
     objects: Vec<PathBuf>,
@@ -71,20 +72,8 @@ pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::
 
 fn host(config: &Config) -> ExitCode {
     let findings = prerequisites::check(config);
-    for f in &findings {
-        let mark = match (f.ok, f.required) {
-            (true, _) => "ok",
-            (false, true) => "MISSING",
-            (false, false) => "note",
-        };
-        println!(
-            "{mark:8} {}: {}{}",
-            f.name,
-            f.detail,
-            if f.ok { String::new() } else { format!("; {}", f.advice) }
-        );
-    }
-    if findings.iter().any(|f| f.required && !f.ok) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    findings.iter().for_each(|finding| println!("{}", super::doctor::line(finding)));
+    if findings.iter().any(prerequisites::Finding::fatal) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn document(file: &ObjectFile, strict: bool) -> anyhow::Result<String> {
@@ -96,13 +85,23 @@ fn document(file: &ObjectFile, strict: bool) -> anyhow::Result<String> {
     Ok(markdown::describe(&description))
 }
 
-/// Opens, loads and attaches on maps of its own; nothing is left.
-fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
+/// Opens and loads on maps of its own; nothing is left, and nothing attached.
+pub fn load(file: &ObjectFile, scope: &Scope) -> anyhow::Result<Loaded> {
     trial::survives(file)?;
-    let mut scope = Scope::open(16, 64, 64 << 10, None)?;
-    scope.attach()?;
     let instance = Instance { bit: 0, number: 1, params: Values::new() };
-    let loaded = Loaded::load(file, &scope.shared, instance, &Carry::default())?;
+    Ok(Loaded::load(file, &scope.shared, instance, &Carry::default())?)
+}
+
+/// Maps that nobody else has.
+pub fn scratch() -> anyhow::Result<Scope> {
+    Ok(Scope::open(16, 64, 64 << 10, None)?)
+}
+
+/// As it is loaded, and attached, too.
+fn object(file: &ObjectFile, strict: bool) -> anyhow::Result<Loaded> {
+    let mut scope = scratch()?;
+    scope.attach()?;
+    let loaded = load(file, &scope)?;
     if strict {
         lint(&loaded.description)?;
     }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{Format, table};
@@ -17,7 +18,7 @@ use crate::decode::text::printable;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  remora events --container web\n  remora events --replay --tracer exec --format csv\n  remora events --where exit.code!=0"
+    after_help = "Examples:\n  remora events --container web\n  remora events --replay --tracer exec --format csv\n  remora events --since 1h --container web\n  remora events --where 'exit.code != 0'\n  remora events --image '*/nginx:*' --where 'process.executable.path.startsWith(\"/tmp/\")'"
 )]
 pub struct Args {
     /// Begin with the recent past; without --follow, end with it.
@@ -26,21 +27,33 @@ pub struct Args {
     /// Go on with what is to come, also when the daemon restarts.
     #[arg(short, long)]
     follow: bool,
+    /// Begin at this time (2026-01-31T12:00:00Z), or so long ago (1h 30m), with the history if there is one.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["replay", "after"])]
+    since: Option<String>,
+    /// End at this time, or so long ago.
+    #[arg(long, value_name = "TIME", requires = "since", conflicts_with = "follow")]
+    until: Option<String>,
     /// Begin behind this cursor.
     #[arg(long, value_name = "CURSOR")]
     after: Option<u64>,
     /// Id, beginning of an id, or name.
     #[arg(long)]
     container: Option<String>,
+    /// Name of a pod, or namespace/name.
+    #[arg(long)]
+    pod: Option<String>,
+    /// Pattern of an image's name.
+    #[arg(long, value_name = "PATTERN")]
+    image: Option<String>,
     /// Comma list of tracers.
     #[arg(long, value_name = "LIST")]
     tracer: Option<String>,
     /// Comma list of events.
     #[arg(long, value_name = "LIST")]
     event: Option<String>,
-    /// Comma list of path=value, path!=value, path^=beginning; all must hold.
-    #[arg(long = "where", value_name = "CONDITIONS")]
-    conditions: Option<String>,
+    /// An expression over the event's fields, in the Common Expression Language (CEL).
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    expression: Option<String>,
     /// End after this many events.
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
@@ -48,44 +61,30 @@ pub struct Args {
     format: Format,
 }
 
-pub async fn run(mut args: Args, socket: PathBuf) -> anyhow::Result<()> {
-    let follow = args.follow || !args.replay;
-    if follow && args.after.is_none() {
+pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
+    let follow = args.follow || !args.replay && args.since.is_none();
+    let target = target(&args, follow);
+    let mut printer = Printer::new(args.format, args.count, &socket).await?;
+    printer.dated = args.since.is_some();
+    if follow && args.after.is_none() && args.since.is_none() {
         // A place to go on from, should the daemon restart before there is an event.
         let known: Value = client::json(&socket, "/v1/version").await?;
-        args.after = known[if args.replay { "oldest_cursor" } else { "newest_cursor" }].as_u64();
+        let cursor = &known[if args.replay { "oldest_cursor" } else { "newest_cursor" }];
+        printer.last = Some(format!("{}-{cursor}", known["epoch"]));
     }
-    let columns = if args.format == Format::Csv { columns(&socket).await? } else { Vec::new() };
-    let mut printer = Printer { format: args.format, columns, left: args.count, last: args.after };
-    printer.head()?;
     loop {
-        let result = pass(&args, follow, &socket, &mut printer).await;
+        let result = pass(&socket, &target, &mut printer).await;
         if printer.left == Some(0) || !follow || result.as_ref().is_err_and(super::broken_pipe) {
             return result;
         }
         // The daemon restarts: go on behind the last event as soon as it is back.
-        args.after = printer.last.or(args.after);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn pass(args: &Args, follow: bool, socket: &Path, printer: &mut Printer) -> anyhow::Result<()> {
-    let mut body = client::get(socket, &target(args, follow)).await?;
-    let mut rest: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.context("the daemon ended the stream")?.into_data() else { continue };
-        rest.extend_from_slice(&data);
-        let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        for line in rest[..whole].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            printer.line(line)?;
-            if printer.left == Some(0) {
-                return Ok(());
-            }
-        }
-        rest.drain(..whole);
-        io::stdout().flush()?;
-    }
-    Ok(())
+async fn pass(socket: &Path, target: &str, printer: &mut Printer) -> anyhow::Result<()> {
+    let events = client::events(socket, target, printer.last.as_deref()).await?;
+    printer.drain(events).await
 }
 
 fn target(args: &Args, follow: bool) -> String {
@@ -94,10 +93,14 @@ fn target(args: &Args, follow: bool) -> String {
         target += &format!("&after={after}");
     }
     let texts = [
+        ("since", &args.since),
+        ("until", &args.until),
         ("container", &args.container),
+        ("pod", &args.pod),
+        ("image", &args.image),
         ("tracer", &args.tracer),
         ("event", &args.event),
-        ("where", &args.conditions),
+        ("where", &args.expression),
     ];
     for (key, value) in texts {
         if let Some(value) = value {
@@ -130,14 +133,48 @@ async fn columns(socket: &Path) -> anyhow::Result<Vec<String>> {
     Ok(common.iter().map(|c| (*c).to_owned()).chain(fields).collect())
 }
 
-struct Printer {
+/// Writes events as they come.
+pub struct Printer {
     format: Format,
     columns: Vec<String>,
-    left: Option<u64>,
-    last: Option<u64>,
+    /// How many more are wanted.
+    pub left: Option<u64>,
+    pub printed: u64,
+    /// The id of the last one: what to go on behind.
+    last: Option<String>,
+    /// Of the one that comes.
+    id: Option<String>,
+    /// What is of other days says so.
+    dated: bool,
 }
 
 impl Printer {
+    pub async fn new(format: Format, count: Option<u64>, socket: &Path) -> anyhow::Result<Self> {
+        let columns = if format == Format::Csv { columns(socket).await? } else { Vec::new() };
+        let printer = Self { format, columns, left: count, printed: 0, last: None, id: None, dated: false };
+        printer.head()?;
+        Ok(printer)
+    }
+
+    /// Prints what a stream of server-sent events has until it ends, or there were enough.
+    pub async fn drain(&mut self, mut body: Incoming) -> anyhow::Result<()> {
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.context("the daemon ended the stream")?.into_data() else { continue };
+            rest.extend_from_slice(&data);
+            let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+            for line in rest[..whole].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+                self.line(line)?;
+                if self.left == Some(0) {
+                    return Ok(());
+                }
+            }
+            rest.drain(..whole);
+            io::stdout().flush()?;
+        }
+        Ok(())
+    }
+
     fn head(&self) -> io::Result<()> {
         match self.format {
             Format::Csv => writeln!(io::stdout(), "{}", self.columns.join(",")),
@@ -145,16 +182,26 @@ impl Printer {
         }
     }
 
+    /// An event's id comes before what it says.
     fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        if let Some(id) = line.strip_prefix(b"id: ") {
+            self.id = Some(String::from_utf8_lossy(id).into_owned());
+        } else if let Some(event) = line.strip_prefix(b"data: ") {
+            self.event(event)?;
+            self.last = self.id.take().or(self.last.take());
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, line: &[u8]) -> anyhow::Result<()> {
         let event: Value = serde_json::from_slice(line).context("failed to read an event")?;
         if let Some(gap) = event.get("gap") {
-            self.last = gap["to"].as_u64().or(self.last);
             eprintln!(
                 "remora: events are missing here: they were forgotten before they could be read ({gap})"
             );
         } else {
-            self.last = event["event"]["cursor"].as_u64().or(self.last);
             self.left = self.left.map(|n| n.saturating_sub(1));
+            self.printed += 1;
         }
         let mut out = io::stdout().lock();
         match self.format {
@@ -166,7 +213,7 @@ impl Printer {
                 let cell = |path: &String| csv_cell(&at(&event, path));
                 writeln!(out, "{}", self.columns.iter().map(cell).collect::<Vec<_>>().join(","))?;
             }
-            Format::Table => writeln!(out, "{}", table::cut(&row(&event), table::width()))?,
+            Format::Table => writeln!(out, "{}", table::cut(&row(&event, self.dated), table::width()))?,
         }
         Ok(())
     }
@@ -199,9 +246,10 @@ pub fn csv_cell(text: &str) -> String {
 }
 
 /// Time, container, event, process, then what the event says.
-fn row(event: &Value) -> String {
+pub fn row(event: &Value, dated: bool) -> String {
     let name = at(event, "event.name");
-    let time: String = at(event, "time").chars().skip(11).take(12).collect();
+    let (skip, take) = if dated { (5, 18) } else { (11, 12) };
+    let time: String = at(event, "time").chars().skip(skip).take(take).collect::<String>().replace('T', " ");
     let mut text = format!(
         "{time}  {:16} {:9} {:>7} {:15}",
         printable(&at(event, "container.name")),

@@ -31,6 +31,7 @@ const TOLD: [&str; 4] = [
 const TOLD_IN: [&str; 3] = ["etc/containerd", "etc/containerd/conf.d", "etc/crio/crio.conf.d"];
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  remora host install --help\n  remora host uninstall --help")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

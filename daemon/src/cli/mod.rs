@@ -1,18 +1,26 @@
 //! The command line.
 
+mod advise;
 mod attach;
 mod check;
+mod doctor;
 mod events;
 mod host;
+mod map;
 mod markdown;
+mod progress;
 mod ps;
+mod report;
 mod rows;
 mod run;
 mod runtime;
 mod stacks;
 mod table;
+mod top;
+mod trace;
 mod tracer;
 mod tracers;
+mod web;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,11 +49,20 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon.
+    #[command(
+        after_help = "Example:\n  REMORA_LOG=info,remora=debug remora --config /etc/remora/remora.toml daemon"
+    )]
     Daemon,
     /// List containers in scope, and those that ended lately.
     Ps(ps::Args),
+    /// Watch containers and tracers on the whole terminal.
+    Top(top::Args),
     /// Show events as they come, or the recent past.
     Events(events::Args),
+    /// Trace a container that runs, for as long as this command does.
+    Trace(trace::Args),
+    /// Say what a container did: executed, opened, connected to, asked, used; and how complete that is.
+    Report(report::Args),
     /// List tracers, their events, metrics and state.
     Tracers(tracers::Args),
     /// Start, stop, load, replace and remove tracers, and set their parameters, while everything runs.
@@ -56,13 +73,25 @@ enum Command {
     Stacks(stacks::Args),
     /// Draw that as a flame graph.
     Flame(stacks::FlameArgs),
+    /// Draw who talks to whom on this node.
+    Map(map::Args),
+    /// Make a seccomp profile, a list of capabilities or a NetworkPolicy of what a container has done.
+    Advise(advise::Args),
+    /// Say what works on this host, what does not, why, and what to do.
+    Doctor(doctor::Args),
+    /// Serve the page to a browser on this machine, for who may open the API's socket.
+    Web(web::Args),
     /// Check the configuration, the host, or BPF objects.
     Check(check::Args),
     /// Run a command in a cgroup of its own, traced from its first exec.
     Run(run::Args),
     /// Tell a container manager about remora: shows what would change, asks, and can be undone.
+    #[command(
+        after_help = "Examples:\n  remora install-runtime podman --dry-run\n  remora install-runtime docker --default"
+    )]
     InstallRuntime(runtime::Args),
     /// Take that back; before the binaries are removed.
+    #[command(after_help = "Example:\n  remora uninstall-runtime podman")]
     UninstallRuntime(runtime::Args),
     /// Trace a systemd unit, or the cgroup of a process, as if it were a container.
     Attach(attach::Args),
@@ -72,6 +101,9 @@ enum Command {
     Host(host::Args),
     /// Remove what outlives the daemon: pinned programs and maps, state, sockets.
     Reset(ResetArgs),
+    /// Print the description of the API, OpenAPI 3.1.
+    #[command(after_help = "Example:\n  remora openapi >openapi.json")]
+    Openapi,
     /// Print the version.
     Version,
     /// Find out whether an object can be looked into; the daemon's own use.
@@ -83,6 +115,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  systemctl stop remora && remora reset --keep-state")]
 struct ResetArgs {
     /// Only what runs or is listened on: programs, maps and sockets, not ledgers and settings.
     #[arg(long)]
@@ -133,14 +166,21 @@ impl Cli {
                 crate::daemon::run(config, self.config.as_deref())?;
             }
             Command::Ps(args) => wait(ps::run(args, socket()?))?,
+            Command::Top(args) => wait(top::run(args, socket()?))?,
             Command::Events(args) => wait(events::run(args, socket()?))?,
+            Command::Trace(args) => wait(trace::run(args, socket()?))?,
+            Command::Report(args) => wait(report::run(args, socket()?))?,
             Command::Tracers(args) => wait(tracers::run(args, socket()?))?,
             Command::Tracer(args) => wait(tracer::run(args, socket()?))?,
             Command::Table(args) => wait(rows::run(args, socket()?))?,
             Command::Stacks(args) => wait(stacks::run(args, socket()?))?,
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
+            Command::Map(args) => wait(map::run(args, socket()?))?,
+            Command::Advise(args) => wait(advise::run(args, socket()?))?,
+            Command::Web(args) => wait(web::run(args, socket()?))?,
             Command::Attach(args) => wait(attach::run(args, socket()?))?,
             Command::Detach(args) => wait(attach::detach(args, socket()?))?,
+            Command::Doctor(args) => return wait(doctor::run(args, config()?, socket()?)),
             Command::Check(args) => return check::run(&args, config),
             Command::Run(args) => return run::run(args, &config()?),
             Command::InstallRuntime(args) => runtime::install(&args)?,
@@ -149,6 +189,9 @@ impl Cli {
             Command::Reset(args) => crate::daemon::reset(&config()?, args.keep_state)?,
             Command::Trial => trial::child()?,
             Command::Symbolize => child::child()?,
+            Command::Openapi => {
+                std::io::Write::write_all(&mut std::io::stdout(), &crate::api::description::text())?
+            }
             Command::Version => println!("remora {}", env!("CARGO_PKG_VERSION")),
         }
         Ok(ExitCode::SUCCESS)
@@ -179,4 +222,22 @@ fn log(config: &Config) -> anyhow::Result<()> {
         log.finish().with(filter).init()
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn each_command_shows_how_it_is_used() {
+        Cli::command().debug_assert();
+        let command = Cli::command();
+        let shown = command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "version");
+        for one in shown {
+            let help = one.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains(one.get_name()), "{}: {help}", one.get_name());
+        }
+    }
 }

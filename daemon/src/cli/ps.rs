@@ -8,8 +8,9 @@ use crate::decode::text::json_document;
 use crate::registry::record::View;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  remora ps\n  remora ps --all --format json | jq '.[].ledger'")]
 pub struct Args {
-    /// Also containers that ended.
+    /// Also containers that ended, those that only the history knows included.
     #[arg(short, long)]
     all: bool,
     #[arg(long, value_enum, default_value = "table")]
@@ -17,7 +18,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, socket: PathBuf) -> anyhow::Result<()> {
-    let mut all: Vec<View> = client::json(&socket, "/v1/containers").await?;
+    let mut all: Vec<View> =
+        client::json(&socket, if args.all { "/v1/containers?history=true" } else { "/v1/containers" })
+            .await?;
     all.retain(|c| args.all || c.state != "ended");
     match args.format {
         Format::Json => println!("{}", json_document(&all, true)),

@@ -21,6 +21,9 @@ use crate::config::Config;
 use crate::host::{cgroup::CgroupRoot, proc};
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  remora run --trace exec,tcp -- make test\n  remora run --name job -- ./job.sh"
+)]
 pub struct Args {
     /// Tracers or groups.
     #[arg(long, value_name = "LIST", default_value = "default")]

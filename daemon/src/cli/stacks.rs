@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use inferno::flamegraph::{self, Options, color::MultiPalette, color::Palette};
 
+use super::progress;
 use crate::api::client;
 use crate::decode::text::{json_document, printable};
 use crate::stacks::profile::Profile;
@@ -83,7 +84,7 @@ async fn fetch(which: &Which, socket: &Path) -> anyhow::Result<Profile> {
     }
     let mut profile: Profile = client::json(socket, &target).await?;
     if let Some(seconds) = which.seconds {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        progress::wait(Duration::from_secs(seconds), "watching").await;
         profile = client::json::<Profile>(socket, &target).await?.since(&profile);
     }
     for note in &profile.notes {

@@ -12,6 +12,9 @@ use crate::decode::text::json_document;
 use crate::tracer::budget::Budget;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  remora tracer on file web\n  remora tracer load mine.bpf.o\n  remora tracer budget file --events 1000 --processor-percent 2"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -9,6 +9,7 @@ use crate::api::client;
 use crate::decode::text::json_document;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  remora tracers\n  remora tracers exec\n  remora tracers --cost")]
 pub struct Args {
     /// Show one tracer with its events, fields and metrics.
     name: Option<String>,

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use units::duration;
+pub use units::{bytes, duration};
 pub use validate::valid_name;
 
 /// Read when no file is named; it need not exist.
@@ -45,6 +45,9 @@ pub struct Config {
     pub limits: Limits,
     pub tracers: Tracers,
     pub events: Events,
+    pub history: crate::history::Settings,
+    pub otlp: crate::otlp::Settings,
+    pub metrics: crate::metrics::Settings,
     pub scan: Scan,
     pub labels: LabelRules,
     pub select: Vec<Select>,
@@ -69,6 +72,12 @@ pub struct Hook {
 pub struct Api {
     pub socket: PathBuf,
     pub group: String,
+    /// The whole API is also served there over TCP, for reading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Holds the bearer token without which nobody is answered there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
     /// Metrics are also served there over TCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_listen: Option<SocketAddr>,
@@ -145,6 +154,9 @@ impl Default for Config {
             limits: Limits::default(),
             tracers: Tracers::default(),
             events: Events::default(),
+            history: crate::history::Settings::default(),
+            otlp: crate::otlp::Settings::default(),
+            metrics: crate::metrics::Settings::default(),
             scan: Scan::default(),
             labels: LabelRules::default(),
             select: Vec::new(),
@@ -166,12 +178,13 @@ impl Default for Hook {
 
 impl Default for Api {
     fn default() -> Self {
-        let (metrics_listen, metrics_token_file) = (None, None);
         Self {
             socket: "/run/remora/api.sock".into(),
             group: "remora".into(),
-            metrics_listen,
-            metrics_token_file,
+            listen: None,
+            token_file: None,
+            metrics_listen: None,
+            metrics_token_file: None,
         }
     }
 }

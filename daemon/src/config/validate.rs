@@ -3,6 +3,7 @@
 use super::{Config, ConfigError};
 use crate::tracer::params::ParamValue;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +43,8 @@ impl Config {
         self.validate_log()?;
         self.validate_paths()?;
         self.validate_hook()?;
-        self.validate_metrics()?;
+        self.validate_remotes()?;
+        self.validate_otlp()?;
         self.validate_limits()?;
         self.validate_tracers()?;
         self.validate_scan()?;
@@ -106,18 +108,27 @@ impl Config {
         }
     }
 
-    fn validate_metrics(&self) -> Result<(), Invalid> {
-        let (listen, token) = (self.api.metrics_listen, &self.api.metrics_token_file);
-        if let Some(token) = token {
-            absolute("api.metrics_token_file", token)?;
+    fn validate_remotes(&self) -> Result<(), Invalid> {
+        let api = &self.api;
+        remote("api.listen", api.listen, "api.token_file", api.token_file.as_deref())?;
+        let (at, token) = (api.metrics_listen, api.metrics_token_file.as_deref());
+        remote("api.metrics_listen", at, "api.metrics_token_file", token)?;
+        if api.listen.is_some_and(|listen| listen.port() != 0 && Some(listen) == at) {
+            let reason = "is the same address as api.metrics_listen: it serves /metrics, too";
+            return Err(Invalid::new("api.listen", reason));
         }
-        match listen {
-            Some(address) if !address.ip().is_loopback() && token.is_none() => {
-                let reason = format!("is {address}, beyond loopback: set api.metrics_token_file, too");
-                Err(Invalid::new("api.metrics_listen", reason))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    fn validate_otlp(&self) -> Result<(), Invalid> {
+        let otlp = &self.otlp;
+        if let Some(endpoint) = &otlp.endpoint {
+            crate::otlp::check(endpoint).map_err(|why| Invalid::new("otlp.endpoint", why))?;
         }
+        otlp.token_file.as_deref().map_or(Ok(()), |file| absolute("otlp.token_file", file))?;
+        let times = Duration::from_secs(1)..=Duration::from_secs(3600);
+        duration("otlp.interval", otlp.interval, times)?;
+        duration("otlp.timeout", otlp.timeout, Duration::from_millis(100)..=Duration::from_secs(60))
     }
 
     fn validate_limits(&self) -> Result<(), Invalid> {
@@ -133,6 +144,9 @@ impl Config {
         within("limits.ended", limits.ended as u64, 0..=65_536)?;
         duration("limits.series_linger", limits.series_linger, Duration::ZERO..=Duration::from_secs(3600))?;
         within("limits.nested", limits.nested.into(), 64..=1 << 20)?;
+        within("history.max_bytes", self.history.max_bytes, 8 * MIB..=1024 * GIB)?;
+        let age = Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400);
+        duration("history.max_age", self.history.max_age, age)?;
         within("events.file_max_bytes", self.events.file_max_bytes, 64 * KIB..=1024 * GIB)
     }
 
@@ -191,6 +205,14 @@ fn socket(key: &str, path: &Path) -> Result<(), Invalid> {
         key,
         format!("is longer than the {MAX_SOCKET_PATH} bytes that a socket's path may have"),
     ))
+}
+
+fn remote(key: &str, at: Option<SocketAddr>, token_key: &str, token: Option<&Path>) -> Result<(), Invalid> {
+    token.map_or(Ok(()), |token| absolute(token_key, token))?;
+    match at.filter(|at| !at.ip().is_loopback() && token.is_none()) {
+        Some(at) => Err(Invalid::new(key, format!("is {at}, beyond loopback: set {token_key}, too"))),
+        None => Ok(()),
+    }
 }
 
 fn within(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Invalid> {

@@ -59,8 +59,13 @@ pub fn json_document(value: &impl serde::Serialize, pretty: bool) -> String {
 
 /// For a terminal: as in JSON, without quotes around it.
 pub fn printable(text: &str) -> String {
+    into_printable(text.to_owned())
+}
+
+/// The same of many, most of which are so already.
+pub fn into_printable(text: String) -> String {
     if !text.contains(is_unsafe) {
-        return text.to_owned();
+        return text;
     }
     let escape = |c: char| match c {
         '\n' => "\\n".to_owned(),

@@ -6,6 +6,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::mount::{MsFlags, mount};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statfs::{BPF_FS_MAGIC, TRACEFS_MAGIC, statfs};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -18,14 +20,14 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// What was found; or that and what to do about it.
-type Verdict = Result<String, (String, String)>;
+pub type Verdict = Result<String, (String, String)>;
 
 /// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub ok: bool,
-    /// Whether the daemon cannot start without it.
+    /// Whether nothing works without it.
     pub required: bool,
     /// What was found.
     pub detail: String,
@@ -34,7 +36,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(name: &'static str, required: bool, verdict: Verdict) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>, required: bool, verdict: Verdict) -> Self {
+        let name = name.into();
         match verdict {
             Ok(detail) => Self { name, required, ok: true, detail, advice: String::new() },
             Err((detail, advice)) => Self { name, required, ok: false, detail, advice },
@@ -47,7 +50,7 @@ impl Finding {
     }
 }
 
-fn failed(detail: impl Into<String>, advice: impl Into<String>) -> Verdict {
+pub fn failed(detail: impl Into<String>, advice: impl Into<String>) -> Verdict {
     Err((detail.into(), advice.into()))
 }
 
@@ -64,6 +67,8 @@ pub fn check(config: &Config) -> Vec<Finding> {
     if parse_release(&release).is_some_and(|version| version < NO_MEMLOCK) {
         findings.push(Finding::new("memlock", true, memlock(&effective())));
     }
+    let locked = fs::read_to_string("/sys/kernel/security/lockdown");
+    findings.push(Finding::new("lockdown", false, lockdown(locked)));
     findings.push(Finding::new("tracefs", false, tracefs()));
     findings.push(Finding::new("LSM", false, lsm(fs::read_to_string("/sys/kernel/security/lsm"))));
     let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable");
@@ -188,6 +193,19 @@ fn tracefs() -> Verdict {
     }
 }
 
+/// From 'integrity' on some program types are refused, with 'confidentiality' nothing of the kernel's may be read.
+fn lockdown(mode: io::Result<String>) -> Verdict {
+    let Ok(list) = mode else { return Ok("not in this kernel".into()) };
+    let mode = list.split_once('[').and_then(|(_, rest)| Some(rest.split_once(']')?.0)).unwrap_or("none");
+    match mode {
+        "confidentiality" => failed(
+            "confidentiality: programs may not read the kernel's memory, so that most tracers are refused",
+            "boot with lockdown=integrity, or without Secure Boot",
+        ),
+        mode => Ok(mode.into()),
+    }
+}
+
 /// A kernel accepts LSM programs without `bpf` in this list, and never calls them.
 fn lsm(list: io::Result<String>) -> Verdict {
     match list {
@@ -247,6 +265,14 @@ mod tests {
         let (_, advice) = lsm(Ok("capability,bpfilter\n".into())).unwrap_err();
         assert!(advice.ends_with("lsm=capability,bpfilter,bpf"), "{advice}");
         assert!(lsm(Err(io::ErrorKind::NotFound.into())).unwrap_err().1.contains("securityfs"));
+    }
+
+    #[test]
+    fn only_the_closest_lockdown_is_in_the_way() {
+        assert_eq!(lockdown(Ok("none [integrity] confidentiality\n".into())).unwrap(), "integrity");
+        assert!(lockdown(Ok("[none] integrity confidentiality\n".into())).is_ok());
+        assert!(lockdown(Ok("none integrity [confidentiality]\n".into())).is_err());
+        assert!(lockdown(Err(io::ErrorKind::NotFound.into())).is_ok());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Between the hook and the registry: who is wanted that does not ask by itself, and who everybody is. Asked of the
 //! managers, each within its time; the registry's thread never waits for them.
 
-use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use remora_wire::{Ack, Namespaces, Notice, Stage, time::unix_ns};
+use remora_wire::{Ack, Annotations, Namespaces, Notice, Stage, time::unix_ns};
 use tokio::sync::{Semaphore, watch};
 
 use super::asked::Asked;
@@ -11,10 +11,12 @@ use super::wish::Rules;
 use super::{Facts, Manager};
 use crate::host::proc;
 use crate::oci::{self, Identity, OptIn};
-use crate::registry::{Handle, Known, Peer};
+use crate::registry::{Handle, Known, Peer, hold::Newcomer, record::is_meant, scan};
 
 /// What is asked once the container has started may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a manager may take to list its containers for a person who waits.
+const LOOKING: Duration = Duration::from_secs(2);
 /// Containers about which is asked again, all managers together; a list finds those beyond.
 const MAX_OPEN: usize = 1024;
 /// How soon it is asked again, doubled each time.
@@ -178,11 +180,7 @@ impl Desk {
     /// those wanted are registered, late.
     pub async fn seen(&self, owner: &Asked, facts: Facts, why: &str) {
         let rules = self.rules();
-        let bundle = PathBuf::from(&facts.bundle);
-        let read = move || oci::bundle_annotations(&bundle).map(|(annotations, _)| annotations);
-        let read = if facts.bundle.is_empty() { None } else { tokio::task::spawn_blocking(read).await.ok() };
-        let annotations = read.and_then(Result::ok).unwrap_or_default();
-        let (annotations, own) = rules.wish(&annotations, &facts);
+        let (annotations, own) = rules.wish(&own_words(&facts).await, &facts);
         let Some(notice) = of_facts(&facts, annotations) else { return };
         let known = Known::new(&notice, rules.learnt(&facts), owner.name(), !own);
         self.late(notice, known, &format!("found by {} ({why})", owner.name())).await;
@@ -201,6 +199,29 @@ impl Desk {
         }
     }
 
+    /// A container that runs, wanted or not: by its id, the beginning of one, or a name that its manager knows.
+    pub async fn find(&self, wanted: &str, roots: &[String]) -> Result<Option<Newcomer>, String> {
+        let mut found = BTreeMap::new();
+        for owner in self.managers() {
+            let Ok(all) = owner.running(LOOKING).await else { continue };
+            for facts in all.into_iter().filter(|f| !f.sandbox && is_meant(wanted, &f.id, &f.name)) {
+                let Some(notice) = of_facts(&facts, own_words(&facts).await) else { continue };
+                let known = Known::new(&notice, self.rules().learnt(&facts), owner.name(), true);
+                found.entry(facts.id).or_insert_with(|| Newcomer::new(notice, known));
+            }
+        }
+        let roots = roots.to_vec();
+        let others = tokio::task::spawn_blocking(move || scan::all(&roots)).await.unwrap_or_default();
+        for notice in others.into_iter().filter(|n| is_meant(wanted, &n.id, "")) {
+            let known = Known::new(&notice, self.rules().learnt(&of_notice(&notice)), "", true);
+            found.entry(notice.id.clone()).or_insert_with(|| Newcomer::new(notice, known));
+        }
+        match found.len() {
+            0 | 1 => Ok(found.into_values().next()),
+            n => Err(format!("{n} containers are called {wanted}: say its id")),
+        }
+    }
+
     async fn late(&self, notice: Notice, known: Known, why: &str) {
         let in_scope = self.0.registry.known(known.clone()).await;
         if in_scope || !is_alive(&notice) || !asks(&notice) {
@@ -210,6 +231,14 @@ impl Desk {
         let late = format!("{why}, {:.1} s after its start", age.as_secs_f64());
         self.0.registry.wanted(notice, Some(late), known).await;
     }
+}
+
+/// A container's own annotations, as far as its bundle can be read.
+async fn own_words(facts: &Facts) -> Annotations {
+    let bundle = PathBuf::from(&facts.bundle);
+    let read = move || oci::bundle_annotations(&bundle).map(|(annotations, _)| annotations);
+    let read = if facts.bundle.is_empty() { None } else { tokio::task::spawn_blocking(read).await.ok() };
+    read.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Whether the container asks by its own annotations, rightly or wrongly.

@@ -1,54 +1,57 @@
-//! The text that Prometheus scrapes.
+//! All series, by their names.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use prometheus::{
-    Encoder, TextEncoder,
-    proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType as Type},
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType as Type,
 };
 
-use super::{Sample, Value, values_of_all};
-use crate::decode::text::printable;
+use super::{Gauges, Sample, Value, network, own, values_of_all};
+use crate::decode::text::into_printable;
 use crate::registry::{Survey, Surveyed, record::View};
+use crate::topology::Outline;
 use crate::tracer::metric::MetricType;
 
-/// Numbers of the daemon itself, beside what the survey tells.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    pub history_bytes: usize,
-    pub history_limit: usize,
-    pub ring_bytes: u32,
-    pub ring_used: u64,
-    pub unattributed: u64,
-    /// Whether each answered when last asked.
-    pub managers: Vec<(&'static str, bool)>,
-}
+/// Takes name, help, kind, labels and value of a series.
+pub trait Number: FnMut(&str, &str, MetricType, &[(&str, &str)], f64) {}
 
-/// All series, in the text format.
-pub fn render(survey: &Survey, gauges: &Gauges) -> Vec<u8> {
-    let mut families = Families::default();
-    own(&mut families, survey, gauges);
+impl<F: FnMut(&str, &str, MetricType, &[(&str, &str)], f64)> Number for F {}
+
+/// All series, by their names.
+pub fn families(survey: &Survey, gauges: &Gauges, network: Option<&Outline>) -> Vec<MetricFamily> {
+    let mut families = Families { who: vec![Labels::new()], named: HashMap::new() };
+    let mut number = |name: &str, help: &str, kind, labels: &[(&str, &str)], value| {
+        families.number(name, help, kind, labels, value);
+    };
+    own::put(&mut number, survey, gauges);
+    if let Some(outline) = network {
+        network::put(&mut number, outline);
+    }
     let places: Vec<u32> = survey.containers.iter().filter_map(|c| c.index).collect();
     let mut values = values_of_all(&survey.meters, &places);
     let identity = |c: &Surveyed| labels(&c.view);
     let alive: HashSet<_> = survey.containers.iter().filter(|c| c.index.is_some()).map(identity).collect();
+    let who: BTreeSet<_> = survey.containers.iter().map(identity).collect();
+    families.who.extend(who);
     for container in &survey.containers {
-        let base = labels(&container.view);
-        if container.index.is_none() && alive.contains(&base) {
+        let labels = labels(&container.view);
+        // In the order of their labels, behind nobody.
+        let base = families.who[1..].binary_search(&labels).map_or(0, |at| at + 1);
+        if container.index.is_none() && alive.contains(&labels) {
             // Started anew under the same name: the new one's series go on.
             continue;
         }
-        ledger(&mut families, &container.view, &base);
+        ledger(&mut families, &container.view, base);
         let mut live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
         live.extend(container.files.values(&survey.meters, &container.view.tracers));
         for sample in live.iter().chain(container.values.iter()) {
             // Maps that are arrays have values for containers that did not ask for their tracer.
             if container.view.ledger.tracers.contains_key(&sample.tracer) {
-                families.put(sample, &base);
+                families.put(sample, base);
             }
         }
     }
-    families.encode()
+    families.finish()
 }
 
 type Labels = Vec<(String, String)>;
@@ -64,19 +67,38 @@ fn labels(view: &View) -> Labels {
     ]
 }
 
-#[derive(Debug, Default)]
-struct Families(BTreeMap<String, (String, MetricType, BTreeMap<Labels, Value>)>);
+/// Whose a series is, by the place in `who`, and its other labels: what all of a container's series begin with is compared as
+/// a number, since comparing is most of the work.
+type Key = (usize, Labels);
+
+/// Help, kind and series.
+type Series = (String, MetricType, BTreeMap<Key, Value>);
+
+#[derive(Debug)]
+struct Families {
+    /// Nobody, and the containers in the order of their labels.
+    who: Vec<Labels>,
+    named: HashMap<String, Series>,
+}
 
 impl Families {
-    fn put(&mut self, sample: &Sample, base: &Labels) {
-        let labels = base.iter().chain(&sample.labels).cloned().collect();
-        self.add(&sample.name, &sample.help, sample.metric_type, labels, sample.value.clone());
+    fn put(&mut self, sample: &Sample, base: usize) {
+        let key = (base, sample.labels.clone());
+        self.add(&sample.name, &sample.help, sample.metric_type, key, sample.value.clone());
     }
 
-    fn add(&mut self, name: &str, help: &str, metric_type: MetricType, labels: Labels, value: Value) {
-        let family = self.0.entry(name.to_owned());
-        let (_, _, series) = family.or_insert_with(|| (help.to_owned(), metric_type, BTreeMap::new()));
-        series.entry(labels).and_modify(|v| v.add(&value)).or_insert(value);
+    fn add(&mut self, name: &str, help: &str, metric_type: MetricType, key: Key, value: Value) {
+        if !self.named.contains_key(name) {
+            self.named.insert(name.to_owned(), (help.to_owned(), metric_type, BTreeMap::new()));
+        }
+        if let Some((_, _, series)) = self.named.get_mut(name) {
+            series.entry(key).and_modify(|v| v.add(&value)).or_insert(value);
+        }
+    }
+
+    fn finish(self) -> Vec<MetricFamily> {
+        let named: BTreeMap<String, Series> = self.named.into_iter().collect();
+        named.into_iter().map(|one| family(one, &self.who)).collect()
     }
 
     fn number(
@@ -88,22 +110,11 @@ impl Families {
         value: f64,
     ) {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        self.add(name, help, metric_type, labels, Value::Number(value));
-    }
-
-    fn encode(self) -> Vec<u8> {
-        let families: Vec<MetricFamily> = self.0.into_iter().map(family).collect();
-        let mut out = Vec::new();
-        if let Err(e) = TextEncoder::new().encode(&families, &mut out) {
-            tracing::error!("failed to encode metrics: {e}");
-        }
-        out
+        self.add(name, help, metric_type, (0, labels), Value::Number(value));
     }
 }
 
-fn family(
-    (name, (help, metric_type, series)): (String, (String, MetricType, BTreeMap<Labels, Value>)),
-) -> MetricFamily {
+pub(super) fn family((name, (help, metric_type, series)): (String, Series), who: &[Labels]) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name);
     family.set_help(help);
@@ -112,7 +123,8 @@ fn family(
         MetricType::Gauge => Type::GAUGE,
         MetricType::Histogram => Type::HISTOGRAM,
     });
-    family.set_metric(series.into_iter().map(|(l, v)| metric(l, v, metric_type)).collect());
+    let labels = |(base, more): Key| who[base].iter().cloned().chain(more).collect();
+    family.set_metric(series.into_iter().map(|(key, v)| metric(labels(key), v, metric_type)).collect());
     family
 }
 
@@ -121,7 +133,7 @@ fn metric(labels: Labels, value: Value, metric_type: MetricType) -> Metric {
         let mut pair = LabelPair::default();
         pair.set_name(name);
         // Who looks at a scrape does so in a terminal.
-        pair.set_value(printable(&value));
+        pair.set_value(into_printable(value));
         pair
     };
     let mut metric = Metric::default();
@@ -159,11 +171,11 @@ fn histogram(buckets: Vec<(f64, u64)>, above: u64, sum: f64) -> Histogram {
 }
 
 /// What happened, what was lost and who it is.
-fn ledger(families: &mut Families, view: &View, base: &Labels) {
+fn ledger(families: &mut Families, view: &View, base: usize) {
     use MetricType::{Counter, Gauge};
     let with = |more: &[(&str, &str)]| {
         let more = more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        base.iter().cloned().chain(more).collect::<Labels>()
+        (base, more.collect::<Labels>())
     };
     for (tracer, c) in &view.ledger.tracers {
         let help = "Events that happened in the container, those lost included.";
@@ -218,56 +230,4 @@ fn label_names(labels: &BTreeMap<String, String>) -> BTreeMap<String, &str> {
         named.entry(format!("k8s_pod_label_{plain}")).or_insert(value.as_str());
     }
     named
-}
-
-/// The daemon's own state and cost.
-fn own(families: &mut Families, survey: &Survey, gauges: &Gauges) {
-    use MetricType::{Counter, Gauge};
-    let mut number = |name: &str, help: &str, t, labels: &[(&str, &str)], value: f64| {
-        families.number(name, help, t, labels, value);
-    };
-    let live = survey.containers.iter().filter(|c| c.index.is_some()).count();
-    number("remora_build_info", "Version; always 1.", Gauge, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    number("remora_containers", "Containers in scope.", Gauge, &[], live as f64);
-    let (entries, capacity) = survey.scope_entries;
-    let maps = [
-        ("scope", entries as f64, f64::from(capacity)),
-        ("containers", live as f64, f64::from(survey.places)),
-        ("ring", gauges.ring_used as f64, f64::from(gauges.ring_bytes)),
-    ];
-    for (map, used, room) in maps {
-        number("remora_map_entries", "Entries in use; bytes for the ring.", Gauge, &[("map", map)], used);
-        number("remora_map_capacity", "Room for entries; bytes for the ring.", Gauge, &[("map", map)], room);
-    }
-    number("remora_history_bytes", "Recent events held for replay.", Gauge, &[], gauges.history_bytes as f64);
-    number(
-        "remora_history_limit_bytes",
-        "Bound of the recent events held.",
-        Gauge,
-        &[],
-        gauges.history_limit as f64,
-    );
-    let help = "Records of a container or tracer that is not known (any more).";
-    number("remora_records_unattributed_total", help, Counter, &[], gauges.unattributed as f64);
-    for (manager, up) in &gauges.managers {
-        let help = "1 if the container manager answered when it was last asked.";
-        number("remora_manager_up", help, Gauge, &[("manager", manager)], f64::from(u8::from(*up)));
-    }
-    for t in &survey.tracers {
-        for state in ["available", "loaded", "attached", "stopped", "failed"] {
-            let is = f64::from(u8::from(t.state == state));
-            let labels = [("tracer", t.description.name.as_str()), ("state", state)];
-            number("remora_tracer_state", "1 for the state the tracer is in.", Gauge, &labels, is);
-        }
-        let labels = [("tracer", t.description.name.as_str())];
-        for (program, cost) in &t.cost {
-            let labels = [("tracer", t.description.name.as_str()), ("program", program)];
-            let help = "Time the tracer's programs ran, everybody's events included, while that was counted: ask with ?cost=true.";
-            let seconds = cost.nanoseconds as f64 / 1e9;
-            number("remora_program_run_seconds_total", help, Counter, &labels, seconds);
-            let help = "How often the tracer's programs ran while that was counted.";
-            number("remora_program_runs_total", help, Counter, &labels, cost.runs as f64);
-        }
-        number("remora_tracer_containers", "Containers that use it.", Gauge, &labels, t.containers as f64);
-    }
 }

@@ -2,16 +2,33 @@
 
 mod exposition;
 pub mod files;
+mod format;
 pub mod map;
+mod network;
+mod openmetrics;
+mod own;
+mod process;
 mod read;
 pub mod tables;
 
 use std::collections::HashMap;
 
-pub use exposition::{Gauges, render};
+pub use exposition::families;
+pub use format::Format;
+pub use own::Gauges;
 pub use read::{clear, values, values_of_all};
 
+use serde::{Deserialize, Serialize};
+
 use crate::tracer::metric::MetricType;
+
+/// What is told that is not told to everybody.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Who talks to whom.
+    pub topology: bool,
+}
 
 /// One series of one container, at one moment.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,9 @@
 //! Rows of tables: what a container's entries say, at one moment.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::map::{self, keys, lookup, place};
 use crate::decode::json;
@@ -24,18 +27,28 @@ pub struct Rows {
 
 /// Reads a table of a container.
 pub fn rows(table: &Table, index: u32, limit: usize) -> Rows {
-    let all = keys(&table.map);
-    let mut mine = all.into_iter().filter(|k| place(k, table.plan.index_at) == Some(index));
-    let mut records = Vec::new();
-    for key in mine.by_ref() {
+    rows_of_all(table, &[index], limit).remove(&index).unwrap_or_else(|| Rows::new(table, Vec::new()))
+}
+
+/// Reads a table of the containers in these places, each up to so many rows; none of those that have no row.
+pub fn rows_of_all(table: &Table, places: &[u32], limit: usize) -> HashMap<u32, Rows> {
+    let wanted: HashSet<u32> = places.iter().copied().collect();
+    let mut all: HashMap<u32, Rows> = HashMap::new();
+    for key in keys(&table.map) {
+        let Some(index) = place(&key, table.plan.index_at).filter(|i| wanted.contains(i)) else { continue };
+        let rows = all.entry(index).or_insert_with(|| Rows::new(table, Vec::new()));
+        if rows.truncated {
+            continue;
+        }
         // Gone since the walk.
         let Some(value) = lookup(&table.map, &key) else { continue };
-        if records.len() == limit {
-            return Rows { truncated: true, ..Rows::new(table, records) };
+        if rows.records.len() == limit {
+            rows.truncated = true;
+            continue;
         }
-        records.push([key, table.plan.merge(&value)].concat());
+        rows.records.push([key, table.plan.merge(&value)].concat());
     }
-    Rows::new(table, records)
+    all
 }
 
 /// Takes a container's rows with stacks out of the maps: those who give names to stacks go on with them.

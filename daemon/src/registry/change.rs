@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::attach::Wish;
 use super::container::base_at;
+use super::hold::Hold;
 use super::record::{Record, is_meant};
 use super::{Container, Registry};
 use crate::tracer::ObjectFile;
@@ -26,6 +27,8 @@ pub enum Change {
         tracer: String,
         own: Own,
     },
+    /// For as long as whoever asks is there.
+    Hold(Hold),
     /// A unit, process or cgroup becomes a container.
     Attach(Wish),
     Detach(String),
@@ -40,6 +43,8 @@ pub enum Own {
 
 /// Why a tracer is stopped that somebody stopped.
 const BY_REQUEST: &str = "by request";
+/// What a ledger says of a tracer that was switched off.
+pub(super) const OFF: &str = "off";
 
 impl Registry {
     pub(super) fn change(&mut self, change: Change) -> Result<Value, ChangeError> {
@@ -75,18 +80,25 @@ impl Registry {
             }
             Change::Own { container, tracer, own } => {
                 let index = self.meant(&container)?;
-                if self.engine.description(&tracer).is_none() {
-                    return Err(ChangeError::Unknown(format!("no tracer {tracer}")));
-                }
+                self.is_known(&tracer)?;
                 match own {
                     Own::On(values) => self.switch_on(index, &tracer, values),
                     Own::Off => self.switch_off(index, &tracer),
                     Own::Set(values) => self.set_own(index, &tracer, values),
                 }
             }
+            Change::Hold(hold) => {
+                self.is_known(&hold.tracer)?;
+                self.hold(hold)
+            }
             Change::Attach(wish) => self.attach_to(wish),
             Change::Detach(wanted) => self.detach(&wanted),
         }
+    }
+
+    fn is_known(&self, tracer: &str) -> Result<(), ChangeError> {
+        let unknown = || ChangeError::Unknown(format!("no tracer {tracer}"));
+        self.engine.description(tracer).map(drop).ok_or_else(unknown)
     }
 
     /// The live container of this id or name.
@@ -164,11 +176,14 @@ impl Registry {
         Ok(())
     }
 
-    /// First it reports no more, then it is detached.
+    /// First it reports no more, then it is detached. Who holds it has nothing to hold any more.
     pub(super) fn take(&mut self, index: u32, name: &str, why: &str) {
         self.scope.clear_tracers(index, self.engine.bit(name, index));
         self.engine.release(name, index, std::time::Instant::now());
         self.mask(index);
+        if let Some(container) = self.live.get_mut(&index) {
+            container.held.remove(name);
+        }
         if let Ok(record) = self.record(index) {
             record.ledger.changed(name, why);
         }
@@ -192,7 +207,7 @@ impl Registry {
         if self.engine.bit(name, index) == 0 {
             self.remember(index);
         } else {
-            self.take(index, name, "off");
+            self.take(index, name, OFF);
         }
         Ok(json!({ "tracer": name, "on": false }))
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering::Relaxed, time::Instant};
 
+use super::hold::Holder;
 use super::record::{Counts, Record, View};
 use crate::decode::text::json_string;
 use crate::event::Subject;
@@ -20,6 +21,8 @@ pub struct Container {
     /// Init has exited or poststop has run; the end follows when its cgroup is empty.
     pub winding_down: bool,
     pub files: Arc<Files>,
+    /// By tracer, those who hold it on.
+    pub held: BTreeMap<String, Vec<Holder>>,
     /// Watches init.
     pub watch: Option<tokio::task::AbortHandle>,
 }
@@ -36,7 +39,16 @@ impl Container {
     pub fn new(record: Record) -> Self {
         let subject = Arc::new(subject(&record.identity));
         let files = Arc::new(Files::new(record.folders()));
-        Self { record, subject, ending: None, patience: None, winding_down: false, files, watch: None }
+        Self {
+            record,
+            subject,
+            ending: None,
+            patience: None,
+            winding_down: false,
+            files,
+            held: BTreeMap::new(),
+            watch: None,
+        }
     }
 
     pub fn view(&self, meters: &[Meter]) -> View {
@@ -118,7 +130,13 @@ pub fn subject(identity: &Identity) -> Subject {
         object(&mut json, &[("name", &pod.namespace)]);
         json.extend_from_slice(b"}}");
     }
-    Subject { id: identity.id.clone(), name: identity.name.clone(), json }
+    Subject {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+        image: identity.image_name.clone(),
+        pod: identity.pod.as_ref().map(|pod| (pod.namespace.clone(), pod.name.clone())),
+        json,
+    }
 }
 
 fn object(out: &mut Vec<u8>, members: &[(&str, &String)]) {

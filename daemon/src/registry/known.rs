@@ -126,13 +126,14 @@ impl Registry {
         }
     }
 
-    /// By what asks for it, and by what a person switched.
+    /// By what asks for it, by what a person switched, and by who holds it.
     fn wanted_of(&self, index: u32) -> BTreeSet<String> {
         let Some(container) = self.live.get(&index) else { return BTreeSet::new() };
         let record = &container.record;
         let (asked, _) = self.engine.resolve(&record.asked);
         let switched = record.switched.keys().cloned();
-        asked.into_iter().chain(switched).filter(|name| self.wants(record, name)).collect()
+        let wanted = asked.into_iter().chain(switched).filter(|name| self.wants(record, name));
+        wanted.chain(container.held.keys().cloned()).collect()
     }
 
     fn having(&self, index: u32) -> BTreeSet<String> {

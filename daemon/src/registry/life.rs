@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::container::Container;
 use super::record::Record;
-use super::{Command, Registry, Surveyed};
+use super::{Command, Left, Registry, Surveyed};
 use crate::decode::value::rfc3339;
 use crate::host::{cgroup, proc};
 use crate::metrics;
@@ -83,6 +83,7 @@ impl Registry {
 
     /// What is due now; when the next thing is.
     pub(super) fn tend(&mut self, now: Instant) -> Option<Instant> {
+        self.take_back();
         self.look_after_the_ending();
         self.look_for_escapes(now);
         let units = self.follow_units(now);
@@ -171,6 +172,8 @@ impl Registry {
         metrics::clear(&meters, index);
         let record = container.record.clone();
         let view = record.view("ended");
+        let left = || Left { view: view.clone(), values: values.clone(), rows: rows.clone() };
+        self.history.tell(left);
         let parting = Surveyed { index: None, view, values, rows, files: Arc::default() };
         self.parting.push((now + self.config.limits.series_linger, parting));
         self.forgetting.push((now + FORGET, record.key.cgroup));

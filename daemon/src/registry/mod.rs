@@ -4,6 +4,7 @@ pub mod attach;
 pub mod change;
 mod container;
 mod escape;
+pub mod hold;
 mod known;
 mod life;
 pub mod record;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::history::{Left, Teller};
 use crate::host::cgroup::CgroupRoot;
 use crate::metrics::files::Files;
 use crate::oci::Identity;
@@ -185,6 +187,7 @@ pub struct Registry {
     /// When to look whether one has left its cgroup.
     escapes_due: Instant,
     units: attach::Units,
+    history: Teller,
     own: mpsc::Sender<Command>,
 }
 
@@ -199,6 +202,7 @@ impl Registry {
         stacks: stacks::Handle,
         boot: String,
         gone: mpsc::UnboundedReceiver<Gone>,
+        history: Teller,
     ) -> io::Result<(Handle, JoinHandle<()>)> {
         let (own, commands) = mpsc::channel(256);
         let store = Store::new(&config.state_dir, config.limits.ended)?;
@@ -218,6 +222,7 @@ impl Registry {
             parting: Vec::new(),
             forgetting: Vec::new(),
             escapes_due: Instant::now(),
+            history,
             own: own.clone(),
         };
         registry.restore();

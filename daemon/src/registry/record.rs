@@ -37,6 +37,15 @@ impl Counts {
         self.lost_full + self.lost_share + self.lost_other + self.lost_budget
     }
 
+    pub fn add(&mut self, more: &Self) {
+        self.counted += more.counted;
+        self.delivered += more.delivered;
+        self.lost_full += more.lost_full;
+        self.lost_share += more.lost_share;
+        self.lost_other += more.lost_other;
+        self.lost_budget += more.lost_budget;
+    }
+
     /// What came since `base`.
     pub fn since(&self, base: &Self) -> Self {
         Self {

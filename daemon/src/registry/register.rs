@@ -6,7 +6,7 @@ use remora_wire::{Ack, Notice, Stage, time::unix_ns};
 
 use super::container::{Container, base_at};
 use super::record::{Key, Ledger, Record};
-use super::{Known, Peer, Registry};
+use super::{Known, Left, Peer, Registry};
 use crate::decode::{text::printable, value::rfc3339};
 use crate::host::{cgroup, proc};
 use crate::oci::{Identity, OptIn};
@@ -47,7 +47,7 @@ impl Registry {
         }
     }
 
-    fn register(
+    pub(super) fn register(
         &mut self,
         notice: &Notice,
         peer: Peer,
@@ -104,7 +104,7 @@ impl Registry {
             identity,
             namespaces: notice.namespaces,
             base: BTreeMap::new(),
-            controllers: cgroup::controllers::of_pid(pid),
+            controllers: cgroup::controllers::of_init(pid),
             asked: opt_in.tracers,
             choice: known.and_then(Known::choice),
             escapes: Vec::new(),
@@ -152,7 +152,8 @@ impl Registry {
         }
         let wanted = std::mem::replace(&mut record.tracers, attached);
         // What is stopped may be started again while it runs.
-        if record.tracers.is_empty() && !wanted.iter().any(|name| self.engine.is_stopped(name)) {
+        let stopped = wanted.iter().any(|name| self.engine.is_stopped(name));
+        if record.tracers.is_empty() && !wanted.is_empty() && !stopped {
             return Err(format!("none of the tracers {} can be attached", wanted.join(",")));
         }
         if record.base.is_empty() {
@@ -227,7 +228,7 @@ impl Registry {
         ledger.observed_to = Some(told.clone());
         ledger.observed_from = told;
         ledger.note(note);
-        self.file(Record {
+        let record = Record {
             key: Key { id: notice.id.clone(), cgroup: 0, start_time },
             boot: self.boot.clone(),
             index: u32::MAX,
@@ -245,7 +246,9 @@ impl Registry {
             params: BTreeMap::new(),
             ledger,
             base: BTreeMap::new(),
-        });
+        };
+        self.history.tell(|| Left::bare(record.view("ended")));
+        self.file(record);
     }
 
     pub(super) fn index_of(&self, key: &Key) -> Option<u32> {

@@ -5,6 +5,7 @@ use std::{path::Path, sync::atomic::Ordering::Relaxed};
 use super::Registry;
 use super::attach::DETACHED;
 use super::container::Container;
+use super::hold::LET_GO;
 use super::record::Record;
 use crate::host::cgroup;
 
@@ -24,8 +25,10 @@ impl Registry {
         for record in now {
             known.push(record.index);
             let detached = record.ledger.end.iter().any(|why| why == DETACHED).then(|| record.key.id.clone());
+            let passing = record.is_passing().then(|| record.key.id.clone());
             self.take_up(record);
             detached.iter().for_each(|id| self.let_go(id));
+            passing.iter().for_each(|id| self.let_pass_after_restart(id));
         }
         // Places of nobody known, of a daemon that was killed before it could write down who it was.
         for index in 0..table.len() as u32 {
@@ -50,7 +53,12 @@ impl Registry {
             self.resume(record);
             return;
         }
+        if alive && record.is_passing() {
+            record.ledger.ended_by(LET_GO);
+            return self.file(record);
+        }
         if alive {
+            record.tracers = self.still_wanted(&record);
             record
                 .ledger
                 .note("the programs of the daemon before were gone, or of another version: what it had not read is missing");
@@ -76,6 +84,15 @@ impl Registry {
         self.finish(index, "cgroup removed while the daemon was away");
     }
 
+    /// Of the tracers that it has had.
+    fn still_wanted(&self, record: &Record) -> Vec<String> {
+        // An early version did not write down what was asked for.
+        let is_told = record.choice.is_some() || !record.asked.is_empty();
+        let is_off = |name: &String| record.switched.get(name) == Some(&false);
+        let wanted = |name: &&String| !is_off(name) && (!is_told || self.wants(record, name));
+        record.tracers.iter().filter(wanted).cloned().collect()
+    }
+
     /// The programs ran on; only the daemon's own part is made anew.
     fn resume(&mut self, mut record: Record) {
         let (index, root) = (record.index, record.key.cgroup);
@@ -84,11 +101,8 @@ impl Registry {
         }
         let place = record.place();
         let mut mask = 0;
-        for name in record.tracers.clone() {
-            // An early version did not write down what was asked for.
-            let is_told = record.choice.is_some() || !record.asked.is_empty();
-            let unwanted = is_told && !self.wants(&record, &name);
-            if unwanted || record.switched.get(&name) == Some(&false) || self.engine.is_stopped(&name) {
+        for name in self.still_wanted(&record) {
+            if self.engine.is_stopped(&name) {
                 continue;
             }
             match self.engine.acquire(&name, &place, &record.params_of(&name)) {

@@ -18,9 +18,14 @@ const STATE_MAX: u64 = 4 << 20;
 
 /// Tells the desk of each; those in scope already stay as they are.
 pub async fn run(roots: &[String], desk: &Desk, why: &str) {
-    for notice in roots.iter().flat_map(|root| find(root)) {
+    for notice in all(roots) {
         desk.found(notice, why).await;
     }
+}
+
+/// Containers below all of the runtimes' roots.
+pub fn all(roots: &[String]) -> Vec<Notice> {
+    roots.iter().flat_map(|root| find(root)).collect()
 }
 
 /// Containers below one runtime root.

@@ -103,7 +103,8 @@ impl Reader {
         let ring = RingMemory::new(&fd, size)?;
         let position = ring.released();
         // What an earlier daemon gave back is gone; killed at that moment, it may have said so too early.
-        hub.begin_behind(kept[0].given_back.load(Relaxed).min(position));
+        let (given_back, read) = (kept[0].given_back.load(Relaxed), kept[0].counted_to.load(Relaxed));
+        hub.begin_behind(given_back.min(position), read);
         Ok(Self {
             ring,
             fd,

@@ -128,6 +128,17 @@ pub fn printed(program: &Path, args: &[&str]) -> anyhow::Result<String> {
     text.with_context(doing)
 }
 
+/// Where a program is: in PATH, or where administrators' programs are.
+pub fn find(name: &str) -> Option<PathBuf> {
+    const USUAL: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(USUAL.map(PathBuf::from));
+    let is_program = |p: &PathBuf| {
+        p.is_absolute() && fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    dirs.map(|dir| dir.join(name)).find(is_program)
+}
+
 /// Major and minor version of a containerd.
 pub fn version(program: &Path) -> anyhow::Result<(u32, u32)> {
     let text = printed(program, &["--version"])?;

@@ -9,6 +9,7 @@ mod files;
 mod plan;
 mod record;
 mod spec;
+mod standing;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Change, Work};
+pub use standing::{Program, Standing, managers, runtimes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Runtime {

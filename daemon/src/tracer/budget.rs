@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::change::ChangeError;
 use super::engine::Engine;
 use super::load::Loaded;
+use super::params::whole;
 
 /// 0: no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// Events a second of each container; what is more is counted as lost.
+    #[serde(deserialize_with = "whole")]
     pub events: u64,
     /// Per cent of one processor, all containers and everybody else's events together.
     pub processor_percent: f64,

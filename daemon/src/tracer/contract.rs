@@ -22,12 +22,29 @@ const WORDS: &[&str] = &[
     "flags",
     "feature",
     "flow",
+    "role",
+    "report",
     "oneof",
     "param",
     "table",
     "sample",
     "refresh",
     "cgroup",
+];
+
+/// What an event, or a table's row, is in a report of a container.
+pub const ROLES: [&str; 11] = [
+    "executed",
+    "ended",
+    "opened",
+    "changed",
+    "connected",
+    "accepted",
+    "talked",
+    "listened",
+    "asked",
+    "requested",
+    "used",
 ];
 
 #[derive(Debug, Clone)]
@@ -66,6 +83,16 @@ impl Tags {
         tags.iter().find(|t| t.word == word).map(|t| t.text.as_str())
     }
 
+    /// The role of an event or a table in a report.
+    pub fn report(&self, ty: TypeId) -> Result<Option<String>, String> {
+        match self.text(ty, None, "report") {
+            Some(role) if !ROLES.contains(&role) => {
+                Err(format!("report {role:?} is no role: known are {}", ROLES.join(", ")))
+            }
+            role => Ok(role.map(str::to_owned)),
+        }
+    }
+
     pub fn has(&self, ty: TypeId, member: Option<u32>, word: &str) -> bool {
         self.text(ty, member, word).is_some()
     }
@@ -88,6 +115,9 @@ pub struct Description {
 pub struct EventDescription {
     pub name: String,
     pub help: String,
+    /// What it is in a report of a container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
     pub fields: Vec<FieldDescription>,
 }
 
@@ -110,6 +140,12 @@ pub struct TableDescription {
     pub help: String,
     /// Its rows say who talks to whom.
     pub flow: bool,
+    /// What advice is made of its rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// What its rows are in a report of a container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
     /// Its rows have stacks.
     pub stacks: bool,
     pub fields: Vec<FieldDescription>,
@@ -141,7 +177,8 @@ pub struct Program {
 }
 
 /// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.
-pub const RESERVED: [&str; 12] = [
+pub const RESERVED: [&str; 15] = [
+    "api",
     "all",
     "none",
     "default",
@@ -150,7 +187,9 @@ pub const RESERVED: [&str; 12] = [
     "containers",
     "events",
     "history",
+    "manager",
     "map",
+    "otlp",
     "program",
     "records",
     "tracer",

@@ -20,6 +20,7 @@ pub mod open;
 pub mod params;
 pub mod plan;
 mod reaper;
+pub mod role;
 mod sample;
 pub mod stack;
 pub mod settings;

@@ -7,7 +7,7 @@ use libbpf_rs::{
     AsRawLibbpf, OpenObject,
     btf::{Btf, BtfType, TypeId, types},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::contract::Tags;
 use super::kind;
@@ -16,10 +16,45 @@ use super::kind;
 pub const MAP: &str = "remora_params";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "Given")]
 pub enum ParamValue {
     Number(i64),
     Text(String),
+}
+
+/// As people and programs write it: in JSON, 5.0 is a whole number, too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    Number(i64),
+    Float(f64),
+    Text(String),
+}
+
+/// Up to here each whole number is a float of its own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl TryFrom<Given> for ParamValue {
+    type Error = String;
+
+    fn try_from(given: Given) -> Result<Self, String> {
+        match given {
+            Given::Number(n) => Ok(Self::Number(n)),
+            Given::Float(n) if n.fract() == 0.0 && n.abs() <= EXACT => Ok(Self::Number(n as i64)),
+            Given::Float(n) => Err(format!("{n} is no whole number, or too great a one")),
+            Given::Text(text) => Ok(Self::Text(text)),
+        }
+    }
+}
+
+/// A count.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match ParamValue::deserialize(deserializer)? {
+        ParamValue::Number(n) => {
+            u64::try_from(n).map_err(|_| D::Error::custom(format!("{n} is less than nothing")))
+        }
+        text @ ParamValue::Text(_) => Err(D::Error::custom(format!("{text} is no number"))),
+    }
 }
 
 /// By parameter.

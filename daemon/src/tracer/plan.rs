@@ -52,6 +52,7 @@ pub struct EventPlan {
     pub tracer: Arc<str>,
     pub name: String,
     pub help: String,
+    pub report: Option<String>,
     pub type_id: u32,
     pub layout: Layout,
 }
@@ -105,11 +106,17 @@ impl EventPlan {
         }
         layout.finish().map_err(at)?;
         let help = tags.text(id, None, "help").unwrap_or_default().to_owned();
-        Ok(Self { tracer: tracer.clone(), help, type_id: id.into(), layout, name })
+        let report = tags.report(id).map_err(at)?;
+        Ok(Self { tracer: tracer.clone(), help, report, type_id: id.into(), layout, name })
     }
 
     pub fn describe(&self) -> EventDescription {
-        EventDescription { name: self.name.clone(), help: self.help.clone(), fields: self.layout.describe() }
+        EventDescription {
+            name: self.name.clone(),
+            help: self.help.clone(),
+            report: self.report.clone(),
+            fields: self.layout.describe(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::contract::{TableDescription, Tags, valid_name};
 use super::kind::Kind;
 use super::metric::{RawMap, struct_at};
 use super::plan::{Field, HEAD_MAX, Layout};
+use super::role::Role;
 use super::stack::StackPlan;
 
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct TablePlan {
     pub help: String,
     /// Its rows say who talks to whom.
     pub flow: bool,
+    /// What advice is made of it.
+    pub role: Option<Role>,
+    /// What they are in a report of a container.
+    pub report: Option<String>,
     pub map: String,
     pub key_size: usize,
     /// Where in the key the container's index is.
@@ -59,11 +64,15 @@ impl TablePlan {
         let stacks = StackPlan::take(&mut layout.fields, map.key_size).map_err(at)?;
         check(&layout, &map.map_type, map.key_size).map_err(at)?;
         layout.finish().map_err(at)?;
+        let role = tags.text(value.type_id(), None, "role").map(|role| Role::of(role, &layout));
+        let role = role.transpose().map_err(at)?;
         Ok(Some(Self {
             tracer: tracer.clone(),
             name: name.to_owned(),
             help: tags.text(value.type_id(), None, "help").unwrap_or_default().to_owned(),
             flow: tags.has(value.type_id(), None, "flow"),
+            role,
+            report: tags.report(value.type_id()).map_err(at)?,
             map: map.name.clone(),
             key_size: map.key_size,
             index_at,
@@ -77,6 +86,8 @@ impl TablePlan {
             name: self.name.clone(),
             help: self.help.clone(),
             flow: self.flow,
+            role: self.role.map(Role::name),
+            report: self.report.clone(),
             stacks: self.stacks.is_some(),
             fields: self.layout.describe(),
         }
@@ -165,6 +176,8 @@ mod tests {
             name: "t".into(),
             help: String::new(),
             flow: false,
+            role: None,
+            report: None,
             map: "m".into(),
             key_size: 4,
             index_at: 0,

@@ -6,15 +6,22 @@ use std::{
 };
 
 use super::{mounts, read};
+use crate::host::proc;
 
 /// Among a hierarchy's mount options; the others are not controllers.
 const KNOWN: [&str; 9] =
     ["cpu", "cpuacct", "cpuset", "blkio", "memory", "devices", "pids", "freezer", "hugetlb"];
 
-/// Folders by controller; none on unified hosts.
-pub fn of_pid(pid: u32) -> BTreeMap<String, PathBuf> {
+/// Folders by controller, as far as they are a container's own; none on unified hosts. Where its parent is in the same one,
+/// its numbers are everybody's.
+pub fn of_init(pid: u32) -> BTreeMap<String, PathBuf> {
     let text = |path: String| read(Path::new(&path)).unwrap_or_default();
-    folders(&mounts::version_1(&text("/proc/self/mountinfo".into())), &text(format!("/proc/{pid}/cgroup")))
+    let mounts = mounts::version_1(&text("/proc/self/mountinfo".into()));
+    let of = |pid: u32| folders(&mounts, &text(format!("/proc/{pid}/cgroup")));
+    let shared = proc::ppid(pid).map(of).unwrap_or_default();
+    let mut own = of(pid);
+    own.retain(|controller, folder| shared.get(controller) != Some(folder));
+    own
 }
 
 /// Folders by controller that a cgroup has under the same path in hierarchies of version 1, as systemd gives them to units.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use remora_wire::{Annotations, KEY_TRACE};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::decode::text::printable;
 use crate::host::{
@@ -12,7 +12,7 @@ use crate::host::{
 };
 use crate::oci::OptIn;
 use crate::tracer::change::ChangeError;
-use crate::tracer::params::Values;
+use crate::tracer::params::{Values, whole};
 
 /// Longest name, in bytes.
 const MAX_NAME: usize = 255;
@@ -23,7 +23,7 @@ const MAX_NAME: usize = 255;
 pub struct Wish {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "pid")]
     pub pid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
@@ -35,6 +35,11 @@ pub struct Wish {
     /// By tracer.
     #[serde(default)]
     pub params: BTreeMap<String, Values>,
+}
+
+fn pid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = whole(deserializer)?;
+    u32::try_from(number).map(Some).map_err(|_| D::Error::custom(format!("{number} is no process id")))
 }
 
 fn default_tracers() -> String {
