@@ -2,6 +2,7 @@
 
 mod load;
 mod nginx;
+mod scrape;
 mod starts;
 mod table;
 mod tracers;
@@ -26,6 +27,9 @@ fn main() {
     }
     if wanted("nginx") {
         print(&nginx::measure());
+    }
+    if wanted("scrape") {
+        print(&scrape::measure());
     }
     if !wanted("basics") {
         return;

@@ -26,9 +26,14 @@ fn events_are_filtered_by_container_tracer_event_and_field() {
     let all = seen(&[]);
     assert_eq!(seen(&["--container", "alpha"]).len() + seen(&["--container", "beta"]).len(), all.len());
     assert!(seen(&["--tracer", "file"]).texts("event.tracer").iter().all(|t| t == "file"));
-    assert_eq!(seen(&["--event", "exit", "--where", "exit.code=3"]).texts("container.name"), ["beta"]);
-    assert_eq!(seen(&["--where", "exit.code!=0", "--event", "exit"]).len(), 1);
-    assert_eq!(seen(&["--where", "file.path^=/etc/hostn"]).len(), 1);
+    assert_eq!(seen(&["--event", "exit", "--where", "exit.code == 3"]).texts("container.name"), ["beta"]);
+    assert_eq!(seen(&["--where", "exit.code != 0", "--event", "exit"]).len(), 1);
+    assert_eq!(seen(&["--where", "file.path.startsWith('/etc/hostn')"]).len(), 1);
+    let either = seen(&["--where", "exit.code == 3 || file.path.endsWith('name')"]);
+    assert_eq!(either.texts("container.name"), ["alpha", "beta"]);
+    assert_eq!(seen(&["--pod", "shop/web"]).len(), 0);
+    let wrong = output(&mut bed.remora(&["events", "--replay", "--where", "exit.code = 3"]));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("line 1, column 11"), "{wrong:?}");
     assert_eq!(seen(&["-n", "2"]).len(), 2);
     let cursor = all.0[1]["event"]["cursor"].to_string();
     assert_eq!(seen(&["--after", &cursor]).len(), all.len() - 2);

@@ -84,7 +84,13 @@ fn every_face_is_harmless() {
     assert_clean("metrics", &metrics);
     let injected = metrics.lines().find(|l| l.starts_with("x ") || l.starts_with("# TYPE x "));
     assert_eq!(injected, None);
-    assert!(metrics.lines().filter(|l| !l.starts_with('#')).all(|l| l.starts_with("remora_")), "{metrics}");
+    assert!(
+        metrics
+            .lines()
+            .filter(|l| !l.starts_with('#'))
+            .all(|l| l.starts_with("remora_") || l.starts_with("process_")),
+        "{metrics}"
+    );
     assert_clean("log", &bed.log());
 }
 

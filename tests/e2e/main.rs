@@ -1,19 +1,32 @@
 //! End to end, as root: the binaries as built, real runtimes, the running kernel.
 
+mod advise;
+mod api;
 mod attach;
 mod bad_input;
+mod compose;
 mod contract;
 mod crash;
+mod doctor;
 mod example;
 mod faces;
 mod first_exec;
 mod flood;
+mod history;
 mod holes;
 mod hostile;
 mod hot;
 mod managers;
+mod otlp;
+mod prometheus;
 mod remote;
+mod report;
 mod scope;
+mod scrape;
 mod tables;
+mod top;
+mod topology;
+mod trace;
 mod tracers;
 mod truth;
+mod web;

@@ -77,6 +77,9 @@ impl Bed {
             // What most tests ask for, and no more: loading takes an emulated machine seconds.
             ("tracers", "preload = [\"exec\", \"tcp\"]\ndetach_after = \"200ms\"\n".to_owned()),
             ("events", String::new()),
+            ("history", String::new()),
+            ("otlp", String::new()),
+            ("metrics", String::new()),
             ("labels", String::new()),
             ("managers", String::new()),
             // Each test has managers of its own.

@@ -9,8 +9,11 @@ pub mod dns;
 pub mod docker;
 pub mod events;
 pub mod fixtures;
+pub mod otlp;
 pub mod podman;
+pub mod pty;
 pub mod runc;
+pub mod service;
 pub mod trio;
 
 pub use bed::Bed;
@@ -21,6 +24,7 @@ pub use docker::Docker;
 pub use events::Events;
 pub use fixtures::fixture;
 pub use podman::Podman;
+pub use pty::Pty;
 pub use runc::Bundle;
 pub use trio::Trio;
 

@@ -4,6 +4,7 @@ mod containerd;
 mod cri;
 mod docker;
 mod escape;
+mod guide;
 mod install;
 mod labels;
 mod nri;
