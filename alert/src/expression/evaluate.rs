@@ -33,6 +33,7 @@ fn value<'e>(node: &'e Node, view: &View<'e>, item: Option<&Value<'e>>) -> Optio
         Node::Constant(value) => Some(borrowed(value)),
         Node::Term(term) => view.get(*term).map(Value::of),
         Node::Item => item.cloned(),
+        Node::Shared(number, of) => view.shared(*number).get_or_init(|| value(of, view, None)).clone(),
         Node::Member(of, name) => member(&ask(of)?, name),
         Node::Index(of, by) => index(&ask(of)?, &ask(by)?),
         Node::HasTerm(term) => yes(view.get(*term).is_some()),
