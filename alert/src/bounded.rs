@@ -53,10 +53,6 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         self.entries.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// How many made room.
     pub fn evicted(&self) -> u64 {
         self.evicted

@@ -32,6 +32,12 @@ pub fn line(text: &str, most: usize) -> String {
     shown
 }
 
+/// At most so many bytes of it, whole characters.
+pub fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 /// In quotes where it could be taken for more than one word.
 pub fn word(text: &str, most: usize) -> String {
     let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\'' | '`' | ',' | ';');
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(line("abcdef", 6), "abcdef");
         assert_eq!(line("abcdefg", 6), "abcde…");
         assert_eq!(line("abcd\u{1b}", 6), "abcd…");
+        assert_eq!((cut("aü", 2), cut("aü", 3), cut("", 9)), ("a", "aü", ""));
         assert_eq!(line(&"x".repeat(1 << 20), 100).chars().count(), 100);
     }
 

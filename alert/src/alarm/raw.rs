@@ -6,6 +6,7 @@ use super::digest::{digest, id};
 use super::{Actor, Alarm, Kind, Severity};
 use crate::event::Event;
 use crate::process::subject;
+use crate::shown;
 use crate::time;
 
 /// Bytes of an event that an alarm keeps whole.
@@ -79,7 +80,7 @@ pub fn kept(event: &Map<String, Value>) -> Map<String, Value> {
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) if text.len() > TEXT => {
-            text.truncate(text.floor_char_boundary(TEXT));
+            text.truncate(shown::cut(text, TEXT).len());
             text.push('…');
         }
         Value::Array(all) => {

@@ -19,6 +19,15 @@ pub enum Object {
     Peer(Box<str>),
 }
 
+impl std::fmt::Display for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::File(text) | Self::Peer(text) => f.write_str(text),
+        }
+    }
+}
+
 /// An end of a connection, alike for both of its sides.
 pub type Endpoint = (IpAddr, u16);
 
@@ -135,7 +144,9 @@ fn address(event: &Event, side: &str) -> Object {
     let address = event.text(&format!("network.{side}.address"));
     match event.number(&format!("network.{side}.port")) {
         _ if address.is_empty() => Object::Nothing,
-        Some(port) if address.contains(':') => Object::Peer(format!("[{}]:{port}", shown::line(address, 64)).into()),
+        Some(port) if address.contains(':') => {
+            Object::Peer(format!("[{}]:{port}", shown::line(address, 64)).into())
+        }
         Some(port) => Object::Peer(format!("{}:{port}", shown::line(address, 64)).into()),
         None => Object::Peer(shown::line(address, 64).into()),
     }
@@ -153,19 +164,24 @@ fn endpoint(event: &Event, own: bool) -> Option<(Endpoint, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::tests::support::{event, meanings};
+    use crate::engine::tests::support::event;
+    use crate::meaning::Meanings;
     use serde_json::json;
 
     fn deed(tracer: &str, name: &str, more: Value) -> Deed {
         let event = event("c", 0, tracer, name, more);
-        Deed::of(&event, meanings().get(tracer, name))
+        Deed::of(&event, Meanings::shipped().get(tracer, name))
     }
 
     #[test]
     fn an_event_is_what_its_tracer_says() {
         let path = |p: &str| Object::File(p.into());
-        let read = deed("file", "open", json!({"file": {"path": "/a"}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}));
-        assert_eq!((&*read.kind, read.object, read.telling, read.leaves), ("opened", path("/a"), false, false));
+        let read =
+            deed("file", "open", json!({"file": {"path": "/a"}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}));
+        assert_eq!(
+            (&*read.kind, read.object, read.telling, read.leaves),
+            ("opened", path("/a"), false, false)
+        );
         let write = deed("file", "open", json!({"file": {"path": "/a"}, "open": {"flags": "O_RDWR"}}));
         assert_eq!((&*write.kind, write.telling, write.leaves), ("wrote", true, true));
         let denied = json!({"file": {"path": "/a"}, "open": {"flags": "O_RDWR", "error": "EACCES"}});
@@ -179,9 +195,7 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_connection_name_the_client_alike() {
-        let ends = |local: &str, peer: &str, port: u16, theirs: u16| {
-            json!({"network": {"local": {"address": local, "port": port}, "peer": {"address": peer, "port": theirs}}})
-        };
+        let ends = |local: &str, peer: &str, port: u16, theirs: u16| json!({"network": {"local": {"address": local, "port": port}, "peer": {"address": peer, "port": theirs}}});
         let made = deed("tcp", "connect", ends("10.0.0.1", "10.0.0.2", 40_000, 80));
         let taken = deed("tcp", "accept", ends("::ffff:10.0.0.2", "::ffff:10.0.0.1", 8080, 40_000));
         assert_eq!(made.object, Object::Peer("10.0.0.2:80".into()));

@@ -1,9 +1,9 @@
 //! Which incidents an alarm has to do with.
 
+use super::Incidents;
 use super::deed::{Deed, Object};
 use super::ground::Ground;
 use super::open::{Open, Part};
-use super::Incidents;
 use crate::process::{Lineage, Serial};
 use crate::time::SECOND;
 
@@ -25,7 +25,8 @@ pub struct Site<'s> {
 impl Incidents {
     /// Those that it is tied to: by its lineage, a file, a connection. Each once, the oldest first.
     pub(super) fn tied(&self, ground: &Ground, site: &Site<'_>) -> Vec<u64> {
-        let mut found: Vec<u64> = site.lineage.apart.iter().filter_map(|s| self.marked(ground, *s, false)).collect();
+        let mut found: Vec<u64> =
+            site.lineage.apart.iter().filter_map(|s| self.marked(ground, *s, false)).collect();
         found.extend(site.lineage.base.and_then(|base| self.marked(ground, base, true)));
         self.by_file(ground, site, &mut found);
         self.by_connection(ground, site, &mut found);
@@ -41,7 +42,7 @@ impl Incidents {
     }
 
     /// The incidents of a process and its ancestors.
-    pub(super) fn of_lineage(&self, ground: &Ground, lineage: &Lineage) -> Option<u64> {
+    pub fn of_lineage(&self, ground: &Ground, lineage: &Lineage) -> Option<u64> {
         let apart = lineage.apart.iter().find_map(|serial| self.marked(ground, *serial, false));
         apart.or_else(|| self.marked(ground, lineage.base?, true))
     }
@@ -91,7 +92,8 @@ fn belongs(open: &Open, part: &Part, site: &Site<'_>) -> Option<bool> {
         return part.outside.map(|_| true);
     }
     let together = part.inside? + TOGETHER >= site.now;
-    let alike = part.by_base || site.lineage.apart.is_empty() || part.branches.iter().any(|b| **b == *site.branch);
+    let alike =
+        part.by_base || site.lineage.apart.is_empty() || part.branches.iter().any(|b| **b == *site.branch);
     if together && alike {
         return Some(true);
     }

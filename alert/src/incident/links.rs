@@ -27,7 +27,6 @@ const REACH: u64 = 300 * SECOND;
 pub struct Connection {
     pub time: u64,
     pub client: Serial,
-    pub client_container: Arc<str>,
     pub server: Serial,
     pub server_container: Arc<str>,
 }
@@ -80,7 +79,8 @@ impl Links {
                 && end.time.abs_diff(other.time) <= SAME
         });
         let Some(other) = other.cloned() else {
-            *self.ends.entry(&endpoint, || end.clone()) = end;
+            let kept = end.clone();
+            *self.ends.entry(&endpoint, || kept) = end;
             return;
         };
         self.ends.remove(&endpoint);
@@ -93,7 +93,6 @@ impl Links {
         self.connections.push_back(Connection {
             time,
             client: client.serial,
-            client_container: client.container,
             server: server.serial,
             server_container: server.container,
         });

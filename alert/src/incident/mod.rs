@@ -13,8 +13,6 @@ mod telling;
 mod text;
 mod told;
 mod weight;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -92,13 +90,17 @@ impl Incidents {
         };
         // Who was told of one keeps that one.
         let into = tied.iter().copied().find(|key| self.open[key].is_told()).unwrap_or(first);
-        for other in tied.into_iter().filter(|key| *key != into && !self.open[key].is_told()) {
+        for other in tied.into_iter().filter(|key| *key != into) {
             self.merge(into, other, ground);
         }
         (into, true)
     }
 
+    /// Of two that were told each stays what it is.
     fn merge(&mut self, into: u64, other: u64, ground: &mut Ground) {
+        if self.is_told(other) {
+            return;
+        }
         let (Some(mut open), Some(other)) = (self.take(into), self.remove(other)) else { return };
         for serial in other.story.serials() {
             let direct = ground.processes.get(serial).and_then(|p| p.mark).is_some_and(|mark| mark.direct);
@@ -118,6 +120,7 @@ impl Incidents {
         }
         open.before(ground, part, site.lineage, site.deed, site.now);
         open.draw(&ground.processes, part, site.lineage, site.deed, site.now, true);
+        open.connect(ground, site.now);
         open.add(raw, site.family, part)
     }
 
@@ -135,7 +138,9 @@ impl Incidents {
 
     /// What a process did that no alarm speaks of, if it has a part in an incident.
     pub fn act(&mut self, container: &str, lineage: &Lineage, deed: &Deed, now: u64, ground: &Ground) {
-        let Some(key) = self.of_lineage(ground, lineage).filter(|_| !lineage.apart.is_empty()) else { return };
+        let Some(key) = self.of_lineage(ground, lineage).filter(|_| !lineage.apart.is_empty()) else {
+            return;
+        };
         let Some(known) = ground.processes.container(container) else { return };
         let Some(mut open) = self.take(key) else { return };
         let part = open.part(known);

@@ -9,9 +9,9 @@ use super::kept::Kept;
 use super::story::Story;
 use super::told::State;
 use super::weight::Weight;
+use crate::alarm::Severity;
 use crate::alarm::digest::id;
 use crate::alarm::raw::Raw;
-use crate::alarm::Severity;
 use crate::process::{Container, Lineage, Processes, Serial};
 use crate::time::SECOND;
 
@@ -94,7 +94,8 @@ pub struct Open {
 impl Open {
     pub fn new(raw: &Raw<'_>, family: u128) -> Self {
         let time = raw.event.time();
-        let parts = [raw.event.container(), &format!("{family:x}"), &time.to_string(), &raw.actor.pid.to_string()];
+        let parts =
+            [raw.event.container(), &format!("{family:x}"), &time.to_string(), &raw.actor.pid.to_string()];
         Self {
             id: id('i', &parts),
             state: State::Open,
@@ -150,7 +151,9 @@ impl Open {
         while self.alarms.len() > ALARMS {
             let weight = |alarm: &Kept| (alarm.severity, alarm.score);
             let least = (0..self.alarms.len()).rev().min_by(|a, b| {
-                weight(&self.alarms[*a]).partial_cmp(&weight(&self.alarms[*b])).unwrap_or(std::cmp::Ordering::Equal)
+                weight(&self.alarms[*a])
+                    .partial_cmp(&weight(&self.alarms[*b]))
+                    .unwrap_or(std::cmp::Ordering::Equal)
             });
             self.alarms.remove(least.unwrap_or(ALARMS));
             self.left_out += 1;
@@ -163,7 +166,10 @@ impl Open {
         let last = if lineage.outside { &mut part.outside } else { &mut part.inside };
         *last = Some(last.unwrap_or(0).max(time));
         part.by_base |= lineage.apart.is_empty();
-        if !branch.is_empty() && part.branches.len() < BRANCHES && !part.branches.iter().any(|b| **b == *branch) {
+        if !branch.is_empty()
+            && part.branches.len() < BRANCHES
+            && !part.branches.iter().any(|b| **b == *branch)
+        {
             part.branches.push(branch.into());
         }
     }
@@ -196,11 +202,37 @@ impl Open {
     }
 
     /// Draws a process that an alarm speaks of, or that descends from one.
-    pub fn draw(&mut self, all: &Processes, part: usize, lineage: &Lineage, deed: &Deed, time: u64, alarmed: bool) {
+    pub fn draw(
+        &mut self,
+        all: &Processes,
+        part: usize,
+        lineage: &Lineage,
+        deed: &Deed,
+        time: u64,
+        alarmed: bool,
+    ) {
         let Some(at) = self.story.process(all, part, lineage) else { return };
         self.story.points[at].alarmed |= alarmed;
-        let act = Act { kind: deed.kind.clone(), object: deed.object.clone(), failed: deed.failed, time, count: 1 };
+        let act =
+            Act { kind: deed.kind.clone(), object: deed.object.clone(), failed: deed.failed, time, count: 1 };
         self.story.act(at, &act, alarmed);
+    }
+
+    /// Draws connections between the containers that take part.
+    pub fn connect(&mut self, ground: &Ground, now: u64) {
+        if self.parts.len() < 2 {
+            return;
+        }
+        for connection in ground.links.connections(now) {
+            let part = self.parts.iter().position(|part| part.id == connection.server_container);
+            let (Some(from), Some(part)) = (self.story.find(connection.client), part) else { continue };
+            let lineage = ground.processes.lineage(connection.server, now);
+            if let Some(to) = self.story.process(&ground.processes, part, &lineage) {
+                let (kind, time) = ("connected".into(), connection.time);
+                let act = Act { kind, object: Object::Nothing, failed: false, time, count: 1 };
+                self.story.tie_once(from, to, &act);
+            }
+        }
     }
 
     pub fn merge(&mut self, mut other: Self) {

@@ -1,10 +1,10 @@
 //! Where incidents are kept: counted, found by container, and gone when they are over or others need the room.
 
+use super::Incidents;
 use super::ground::Ground;
 use super::open::Open;
 use super::telling::tell;
 use super::told::{Incident, State};
-use super::Incidents;
 use crate::time::SECOND;
 
 /// Kept at a time, told or not.
@@ -59,7 +59,8 @@ impl Incidents {
             });
             let Some(key) = least.map(|(key, _)| *key) else { return };
             self.evicted += 1;
-            self.gone.extend(self.remove(key).filter(Open::is_told));
+            let gone = self.remove(key).filter(Open::is_told);
+            self.gone.extend(gone);
         }
     }
 
@@ -67,10 +68,12 @@ impl Incidents {
     pub fn due(&mut self, ground: &Ground, now: u64) -> Vec<Incident> {
         let over = |open: &Open| now >= open.last.saturating_add(self.window) || ended(open, now);
         let keys: Vec<u64> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| *key).collect();
-        let gone: Vec<Open> = keys.into_iter().filter_map(|key| self.remove(key)).filter(Open::is_told).collect();
+        let gone: Vec<Open> =
+            keys.into_iter().filter_map(|key| self.remove(key)).filter(Open::is_told).collect();
         self.gone.extend(gone);
         let mut told = self.farewells(ground, now);
-        let keys: Vec<u64> = self.open.iter().filter(|(_, open)| open.speaks(now)).map(|(key, _)| *key).collect();
+        let keys: Vec<u64> =
+            self.open.iter().filter(|(_, open)| open.speaks(now)).map(|(key, _)| *key).collect();
         told.extend(keys.into_iter().flat_map(|key| self.news(key, ground, now)));
         told
     }

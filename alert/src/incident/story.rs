@@ -67,7 +67,8 @@ impl Story {
     /// A process alone.
     fn one(&mut self, all: &Processes, container: usize, serial: Serial) -> Option<usize> {
         let process = all.get(serial)?;
-        let known = self.points.iter().position(|p| matches!(p.what, What::Process { serial: s, .. } if s == serial));
+        let known =
+            self.points.iter().position(|p| matches!(p.what, What::Process { serial: s, .. } if s == serial));
         let outside = process.origin == Origin::Outside;
         let (parent, pid) = (process.parent, process.pid);
         let what = What::Process { serial, parent, pid, command: command(process), outside };
@@ -101,7 +102,9 @@ impl Story {
             Object::File(path) => (What::File, path),
             Object::Peer(name) => (What::Peer, name),
         };
-        let same = |p: &Point| p.what == what && p.label == *label && (p.container == container || what == What::Peer);
+        let same = |p: &Point| {
+            p.what == what && p.label == *label && (p.container == container || what == What::Peer)
+        };
         match self.points.iter().position(same) {
             Some(at) => Some(at),
             None => self.add(Point { what, container, label: label.clone(), first: time, alarmed: false }),
@@ -139,6 +142,13 @@ impl Story {
         }
     }
 
+    /// The same way found again is not another one.
+    pub fn tie_once(&mut self, from: usize, to: usize, act: &Act) {
+        if !self.ties.iter().any(|tie| (tie.from, tie.to, &tie.kind) == (from, to, &act.kind)) {
+            self.tie(from, to, act);
+        }
+    }
+
     /// Takes another's in, whose containers have these numbers here.
     pub fn merge(&mut self, other: Self, containers: &[usize]) {
         let mut now = Vec::with_capacity(other.points.len());
@@ -148,8 +158,13 @@ impl Story {
         }
         for tie in other.ties {
             if let (Some(from), Some(to)) = (now[tie.from], now[tie.to]) {
-                let act =
-                    Act { kind: tie.kind, object: Object::Nothing, failed: tie.failed, time: tie.first, count: tie.count };
+                let act = Act {
+                    kind: tie.kind,
+                    object: Object::Nothing,
+                    failed: tie.failed,
+                    time: tie.first,
+                    count: tie.count,
+                };
                 self.tie(from, to, &act);
             }
         }

@@ -117,7 +117,8 @@ fn containers(open: &Open, ids: &[String], graph: &mut Graph) {
             is_process && point.container == number && open.story.parent(*at).is_none()
         };
         let runs = (0..ids.len()).filter(of_it);
-        let edges = runs.map(|at| Edge { from: id.clone(), to: ids[at].clone(), kind: "runs".to_owned(), count: 1 });
+        let edges =
+            runs.map(|at| Edge { from: id.clone(), to: ids[at].clone(), kind: "runs".to_owned(), count: 1 });
         graph.edges.extend(edges);
         let (kind, label) = ("container".to_owned(), part.name.to_string());
         graph.nodes.push(Node { id, kind, label, pid: None, alarmed: false });
@@ -144,7 +145,8 @@ fn timeline(open: &Open) -> (Vec<Moment>, u64) {
         // The alarm says it already.
         if !spoken.contains(&(when, pid)) {
             let (container, time) = (name(part), time::format(when));
-            moments.push((when, Moment { time, container, pid, severity: Severity::Info, alarm: None, text }));
+            moments
+                .push((when, Moment { time, container, pid, severity: Severity::Info, alarm: None, text }));
         }
     }
     let more = moments.len().saturating_sub(MOMENTS) as u64;

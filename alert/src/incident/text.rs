@@ -38,7 +38,8 @@ pub fn title(open: &Open) -> String {
 fn weightiest(open: &Open) -> Vec<&Kept> {
     let mut alarms: Vec<&Kept> = open.alarms.iter().collect();
     alarms.sort_by(|a, b| {
-        let heavier = (b.severity, b.score).partial_cmp(&(a.severity, a.score)).unwrap_or(std::cmp::Ordering::Equal);
+        let heavier =
+            (b.severity, b.score).partial_cmp(&(a.severity, a.score)).unwrap_or(std::cmp::Ordering::Equal);
         heavier.then_with(|| (a.first, &a.id).cmp(&(b.first, &b.id)))
     });
     alarms
@@ -91,7 +92,12 @@ pub fn doings(story: &Story) -> Vec<(u64, u64, usize, String)> {
     for (at, point) in story.points.iter().enumerate() {
         let What::Process { pid, .. } = point.what else { continue };
         if let Some(parent) = story.parent(at) {
-            all.push((point.first, pid, point.container, format!("{} {}", teller.who(parent), teller.start(at))));
+            all.push((
+                point.first,
+                pid,
+                point.container,
+                format!("{} {}", teller.who(parent), teller.start(at)),
+            ));
         }
         for tie in story.ties.iter().filter(|tie| tie.from == at) {
             all.push((tie.first, pid, point.container, format!("{} {}", teller.who(at), teller.did(tie))));
@@ -161,7 +167,8 @@ impl<'s> Teller<'s> {
 
     fn part(mut self, number: usize) -> Vec<String> {
         let points = &self.story.points;
-        let of_it = |at: &usize| points[*at].container == number && matches!(points[*at].what, What::Process { .. });
+        let of_it =
+            |at: &usize| points[*at].container == number && matches!(points[*at].what, What::Process { .. });
         let mut order: Vec<usize> = (0..points.len()).filter(of_it).collect();
         order.sort_by_key(|at| points[*at].first);
         let mut sentences = Vec::new();

@@ -45,7 +45,8 @@ impl Weight {
         if self.families.contains_key(&family) || self.families.len() >= FAMILIES {
             return;
         }
-        let (before, _) = *self.rules.entry(rule.into()).and_modify(|known| known.0 += 1).or_insert((0, severity));
+        let (before, _) =
+            *self.rules.entry(rule.into()).and_modify(|known| known.0 += 1).or_insert((0, severity));
         let adds = score * 0.5_f64.powi(before);
         self.families.insert(family, adds);
         self.sum += adds;

@@ -58,7 +58,7 @@ pub struct Process {
 }
 
 fn cut(text: &str, most: usize) -> Box<str> {
-    text[..text.floor_char_boundary(most)].into()
+    crate::shown::cut(text, most).into()
 }
 
 impl Process {
