@@ -61,7 +61,7 @@ impl Acts {
         if self.all.len() >= MOST {
             self.drop_oldest();
         }
-        let number = self.oldest + self.all.len() as u64;
+        let number = self.next();
         let before = self.latest.insert(serial, number);
         self.memory += size(&act);
         self.all.push_back(Linked { act, serial, before });
@@ -83,12 +83,17 @@ impl Acts {
         std::iter::successors(self.latest.get(&serial).copied(), before)
     }
 
-    /// The latest of a process, in order of time.
-    pub fn of(&self, serial: Serial) -> Vec<&Act> {
-        let numbers = self.numbers(serial).take(OF_ONE);
+    /// The latest of a process from a number on, in order of time.
+    pub fn of(&self, serial: Serial, from: u64) -> Vec<&Act> {
+        let numbers = self.numbers(serial).take_while(|number| *number >= from).take(OF_ONE);
         let mut acts: Vec<&Act> = numbers.map(|n| &self.all[(n - self.oldest) as usize].act).collect();
         acts.reverse();
         acts
+    }
+
+    /// The number that the next one gets.
+    pub fn next(&self) -> u64 {
+        self.oldest + self.all.len() as u64
     }
 }
 
@@ -107,8 +112,9 @@ mod tests {
             acts.add(1, act(path));
             acts.add(2, act("/c"));
         }
-        let of = |serial| acts.of(serial).iter().map(|a| (a.object.clone(), a.count)).collect::<Vec<_>>();
+        let of = |serial| acts.of(serial, 0).iter().map(|a| (a.object.clone(), a.count)).collect::<Vec<_>>();
         assert_eq!(of(1), [(Object::File("/a".into()), 2), (Object::File("/b".into()), 1)]);
+        assert!(acts.of(1, acts.next()).is_empty() && acts.of(1, 1).len() == 1);
         assert_eq!(of(2), [(Object::File("/c".into()), 3)]);
     }
 
@@ -123,6 +129,6 @@ mod tests {
         for n in 0..MOST as u64 {
             acts.add(1, act(&n.to_string()));
         }
-        assert!(acts.of(99).is_empty() && !acts.latest.contains_key(&99));
+        assert!(acts.of(99, 0).is_empty() && !acts.latest.contains_key(&99));
     }
 }

@@ -115,11 +115,11 @@ impl Incidents {
         let part = open.part(container);
         open.came_by(part, site.lineage, site.branch, site.now);
         if open.again(site.container, site.family, site.now) {
-            open.draw(&ground.processes, part, site.lineage, site.deed, site.now, true);
+            open.draw(ground, part, site.lineage, site.deed, site.now);
             return false;
         }
-        open.before(ground, part, site.lineage, site.deed, site.now);
-        open.draw(&ground.processes, part, site.lineage, site.deed, site.now, true);
+        open.catch_up(ground, part, site.lineage, site.deed, site.now);
+        open.draw(ground, part, site.lineage, site.deed, site.now);
         open.connect(ground, site.now);
         open.add(raw, site.family, part)
     }
@@ -144,7 +144,7 @@ impl Incidents {
         let Some(known) = ground.processes.container(container) else { return };
         let Some(mut open) = self.take(key) else { return };
         let part = open.part(known);
-        open.draw(&ground.processes, part, lineage, deed, now, false);
+        open.catch_up(ground, part, lineage, deed, now);
         self.keep(key, open);
         self.make_room(key);
     }

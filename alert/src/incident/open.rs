@@ -174,8 +174,8 @@ impl Open {
         }
     }
 
-    /// Draws what the process, its ancestors and whoever made their programs did before an alarm spoke of it.
-    pub fn before(&mut self, ground: &Ground, part: usize, lineage: &Lineage, deed: &Deed, now: u64) {
+    /// Draws what the process, its ancestors and whoever made their programs did, alarm or not.
+    pub fn catch_up(&mut self, ground: &Ground, part: usize, lineage: &Lineage, deed: &Deed, now: u64) {
         let mut hands = Vec::new();
         for serial in &lineage.apart {
             hands.extend(ground.processes.get(*serial).into_iter().flat_map(|p| p.made_by.iter().copied()));
@@ -195,27 +195,19 @@ impl Open {
     }
 
     fn acts_of(&mut self, ground: &Ground, part: usize, lineage: &Lineage, serial: Serial) {
-        let Some(at) = self.story.process(&ground.processes, part, lineage) else { return };
-        for act in ground.acts.of(serial) {
-            self.story.act(at, act, false);
+        if let Some(at) = self.story.process(&ground.processes, part, lineage) {
+            self.story.catch_up(at, serial, &ground.acts);
         }
     }
 
-    /// Draws a process that an alarm speaks of, or that descends from one.
-    pub fn draw(
-        &mut self,
-        all: &Processes,
-        part: usize,
-        lineage: &Lineage,
-        deed: &Deed,
-        time: u64,
-        alarmed: bool,
-    ) {
-        let Some(at) = self.story.process(all, part, lineage) else { return };
-        self.story.points[at].alarmed |= alarmed;
+    /// Draws what an alarm speaks of.
+    pub fn draw(&mut self, ground: &Ground, part: usize, lineage: &Lineage, deed: &Deed, time: u64) {
+        let Some(at) = self.story.process(&ground.processes, part, lineage) else { return };
+        // What was drawn with all that the process did is not counted twice.
+        let count = u64::from(!deed.telling || lineage.apart.is_empty());
         let act =
-            Act { kind: deed.kind.clone(), object: deed.object.clone(), failed: deed.failed, time, count: 1 };
-        self.story.act(at, &act, alarmed);
+            Act { kind: deed.kind.clone(), object: deed.object.clone(), failed: deed.failed, time, count };
+        self.story.alarmed(at, &act);
     }
 
     /// Draws connections between the containers that take part.

@@ -1,6 +1,6 @@
 //! Processes, files and peers of an incident, and what was done to what: bounded, the first to come stay.
 
-use super::acts::Act;
+use super::acts::{Act, Acts};
 use super::deed::Object;
 use crate::process::{Lineage, Origin, Process, Processes, Serial};
 use crate::shown;
@@ -36,6 +36,8 @@ pub struct Point {
     pub label: Box<str>,
     pub first: u64,
     pub alarmed: bool,
+    /// Of what it did, this and what follows is not drawn yet.
+    pub undrawn: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -79,7 +81,9 @@ impl Story {
                 (self.points[at].what, self.points[at].label) = (what, label);
                 Some(at)
             }
-            None => self.add(Point { what, container, label, first: process.began, alarmed: false }),
+            None => {
+                self.add(Point { what, container, label, first: process.began, alarmed: false, undrawn: 0 })
+            }
         }
     }
 
@@ -107,21 +111,42 @@ impl Story {
         };
         match self.points.iter().position(same) {
             Some(at) => Some(at),
-            None => self.add(Point { what, container, label: label.clone(), first: time, alarmed: false }),
+            None => self.add(Point {
+                what,
+                container,
+                label: label.clone(),
+                first: time,
+                alarmed: false,
+                undrawn: 0,
+            }),
         }
     }
 
-    /// What a process that is part of it did, and to what.
-    pub fn act(&mut self, from: usize, act: &Act, alarmed: bool) {
+    /// Draws what a process did since it was last looked at.
+    pub fn catch_up(&mut self, at: usize, serial: Serial, acts: &Acts) {
+        for act in acts.of(serial, self.points[at].undrawn) {
+            self.act(at, act);
+        }
+        self.points[at].undrawn = acts.next();
+    }
+
+    /// What a process did, and to what.
+    fn act(&mut self, from: usize, act: &Act) -> Option<usize> {
         let container = self.points[from].container;
         // A program's own file is told of with the process, unless it matters who made it.
-        let own = &*act.kind == "executed" && !self.has_file(container, &act.object);
-        if own && !alarmed {
-            return;
+        if &*act.kind == "executed" && !self.has_file(container, &act.object) {
+            return None;
         }
-        if let Some(to) = self.object(container, &act.object, act.time) {
-            self.points[to].alarmed |= alarmed;
-            self.tie(from, to, act);
+        let to = self.object(container, &act.object, act.time)?;
+        self.tie(from, to, act);
+        Some(to)
+    }
+
+    /// What an alarm speaks of.
+    pub fn alarmed(&mut self, from: usize, act: &Act) {
+        self.points[from].alarmed = true;
+        if let Some(to) = self.act(from, act) {
+            self.points[to].alarmed = true;
         }
     }
 

