@@ -75,7 +75,7 @@ fn deep(b: &Behaviour, known: usize) -> f64 {
 }
 
 pub fn score(b: &Behaviour, depth: f64, rarity: f64) -> f64 {
-    (class_weight(b) * depth * rarity).min(SCORE_MAX)
+    (class_weight(b) * depth).min(SCORE_MAX) * rarity
 }
 
 /// Of so many replicas that live so many others do it.

@@ -1,6 +1,6 @@
 //! All profiles, and which one each container has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -96,7 +96,7 @@ pub struct Profiles {
     settings: Settings,
     slots: Vec<Option<Profile>>,
     keys: BTreeMap<Arc<Key>, usize>,
-    seats: HashMap<Box<str>, Seat>,
+    seats: BTreeMap<Box<str>, Seat>,
     told: Told,
     evicted: BTreeMap<&'static str, u64>,
     bytes: usize,
@@ -197,12 +197,13 @@ impl Profiles {
         self.put(profile)
     }
 
-    /// Of the same image and role, the digest that was seen last.
+    /// Of the same image and role: one that has settled, else any, and of these the one that was seen last.
     fn predecessor(&self, key: &Key) -> Option<&Profile> {
         let same = |other: &Key| repository(&other.image) == repository(&key.image) && other.role == key.role;
         let all = self.keys.iter().filter(|(other, _)| same(other) && ***other != *key);
         let profiles = all.filter_map(|(_, at)| self.slots[*at].as_ref()).filter(|p| p.entries() > 0);
-        profiles.max_by_key(|profile| profile.last)
+        let settled = |profile: &Profile| matches!(profile.state(), State::Converged | State::Pinned);
+        profiles.max_by_key(|profile| (settled(profile), profile.last))
     }
 
     /// A profile from a file says whose successor it was, but not what that knew.
@@ -287,7 +288,7 @@ impl Profiles {
 
     fn measure(&self) -> usize {
         let profiles: usize = self.slots.iter().flatten().map(Profile::memory).sum();
-        let seats = self.seats.capacity() * (size_of::<(Box<str>, Seat)>() + 64);
+        let seats = self.seats.len() * (size_of::<(Box<str>, Seat)>() * 3 / 2 + 80);
         profiles + seats + self.told.bytes()
     }
 
