@@ -19,7 +19,7 @@ fn main() {
     }
     for name in &seen {
         let (way, id) = name.split_once('.').unwrap_or(("", name));
-        if rules.get(id).is_none() { println!("NORULE {name}"); continue }
+        if rules.get(id).is_none() { println!("NORULE {name} {}", said.get(name).map(|s| s.iter().map(|(k, n)| format!("{k}×{n}")).collect::<Vec<_>>().join(" ")).unwrap_or_default()); continue }
         let s = said.get(name).cloned().unwrap_or_default();
         let hit = s.contains_key(id);
         let ok = hit == (way == "do");
