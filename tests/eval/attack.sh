@@ -62,7 +62,7 @@ scripted() { # scripted COMMAND...: has the script run
     printf ': >/volume/mark.end\n' >>"$script"
     chmod 755 "$script"
     "$@"
-    for _ in $(seq 140); do
+    for _ in $(seq 300); do
         [ ! -e "$volume/mark.end" ] || break
         sleep 0.5
     done

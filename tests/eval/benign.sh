@@ -80,7 +80,7 @@ job() { # job IMAGE NAME [OPTION... -- ARGUMENT...]
     local image=$1 as=$2
     shift 2
     start "$image" "$as" "$image-1" "$@" || return 0
-    timeout 60 env CONTAINERS_CONF="$dir/containers.conf" podman --root "$dir/storage" --runroot "$dir/run" --tmpdir "$dir/tmp" \
+    timeout 150 env CONTAINERS_CONF="$dir/containers.conf" podman --root "$dir/storage" --runroot "$dir/run" --tmpdir "$dir/tmp" \
         wait "$as" >/dev/null 2>&1 || true
     remove "$as"
 }
