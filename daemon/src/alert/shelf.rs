@@ -1,6 +1,9 @@
 //! Profiles on disk, below the state's folder: a file each, as a person reads it.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use remora_alert::engine::Engine;
 use serde_json::Value;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_alert::engine::{self, Engine, Match, Told};
+use remora_alert::engine::{self, Engine, Told};
 use remora_alert::event::Event;
 use remora_alert::meaning::Meanings;
 use remora_alert::rules::{Problem, Rules};
@@ -64,12 +64,15 @@ pub struct Watch {
     matches: BTreeMap<Arc<str>, u64>,
 }
 
+/// Container and rule.
+type Pair = (Arc<str>, Arc<str>);
+
 /// One look at a page.
 struct Look<'w> {
     engine: &'w mut Engine,
     place: Option<Place>,
     gaps: u64,
-    matched: HashMap<Match, u64>,
+    matched: HashMap<Pair, u64>,
 }
 
 impl Eye for Look<'_> {
@@ -80,7 +83,7 @@ impl Eye for Look<'_> {
     fn event(&mut self, event: &Event) {
         self.engine.event(event);
         for one in self.engine.matches() {
-            *self.matched.entry(one).or_default() += 1;
+            *self.matched.entry((one.container, one.rule)).or_default() += 1;
         }
     }
 
@@ -206,19 +209,19 @@ impl Watch {
         }
     }
 
-    fn count(&mut self, matched: HashMap<Match, u64>) {
+    fn count(&mut self, matched: HashMap<Pair, u64>) {
         if matched.is_empty() {
             return;
         }
         let rules = self.engine.rules();
-        for (one, times) in &matched {
-            *self.matches.entry(one.rule.clone()).or_default() += times;
+        for ((_, rule), times) in &matched {
+            *self.matches.entry(rule.clone()).or_default() += times;
         }
         self.handle.board.figure(|figures| {
-            for (one, times) in matched {
-                let Some(severity) = rules.get(&one.rule).map(|r| r.severity) else { continue };
-                let of = figures.matches.entry(one.container).or_default();
-                of.entry(one.rule).or_insert(Matched { severity, times: 0 }).times += times;
+            for ((container, rule), times) in matched {
+                let Some(severity) = rules.get(&rule).map(|r| r.severity) else { continue };
+                let of = figures.matches.entry(container).or_default();
+                of.entry(rule).or_insert(Matched { severity, times: 0 }).times += times;
             }
         });
     }
@@ -274,6 +277,10 @@ impl Watch {
         let gone = self.ledgers.forget();
         self.handle.board.figure(|f| gone.iter().for_each(|id| drop(f.matches.remove(&**id))));
         let tracers = self.api.registry.tracers().await;
+        if tracers.is_empty() {
+            // It is stopping.
+            return;
+        }
         let described: Vec<_> = tracers.iter().map(|t| t.description.clone()).collect();
         let same = |(a, b): (&Arc<Description>, &Arc<Description>)| Arc::ptr_eq(a, b);
         if described.len() != self.described.len() || !described.iter().zip(&self.described).all(same) {
