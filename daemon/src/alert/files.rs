@@ -1,4 +1,5 @@
-//! Files of rules: those that come with the daemon, then the folder's by their names.
+//! Files of rules: those that come with the daemon, then the folder's by their names. Who can write one can switch any rule off:
+//! that is root alone.
 
 use std::{
     fs,
@@ -7,6 +8,8 @@ use std::{
 };
 
 use remora_alert::rules::{Problem, Rules, Source};
+
+use crate::tracer::file::trusted;
 
 /// Largest file, in bytes, and most of them.
 const LARGEST: u64 = 1 << 20;
@@ -27,9 +30,10 @@ pub fn read(shipped: bool, dir: &Path) -> (Vec<Source>, Vec<Problem>) {
         problems.push(problem(&beyond, format!("there are more than {MOST} files")));
     }
     for path in paths {
-        match text(&path) {
+        let read = trusted(&path).map_err(|e| e.to_string());
+        match read.and_then(|()| text(&path).map_err(|e| format!("failed to read the file: {e}"))) {
             Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
-            Err(e) => problems.push(problem(&path, format!("failed to read the file: {e}"))),
+            Err(what) => problems.push(problem(&path, what)),
         }
     }
     (sources, problems)
@@ -62,6 +66,8 @@ fn problem(path: &Path, what: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -78,5 +84,8 @@ mod tests {
         let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.file, p.what)).collect();
         assert!(said[0].contains("30.yaml: failed to read") && said[1].contains("40.yaml"), "{said:?}");
         assert_eq!(read(false, &dir.path().join("none")).1, []);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let (sources, problems) = read(false, dir.path());
+        assert!(sources.is_empty() && problems.iter().all(|p| p.what.contains("has mode 777")), "{problems:?}");
     }
 }

@@ -105,7 +105,11 @@ impl Watch {
         let window = u64::try_from(settings.window.as_nanos()).unwrap_or(u64::MAX);
         let limits = engine::Settings {
             window,
-            learn: u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
+            // Without profiles none is ever believed.
+            learn: match settings.profiles {
+                true => u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
+                false => u64::MAX,
+            },
             memory: usize::try_from(settings.memory).unwrap_or(usize::MAX),
         };
         let engine = Engine::new(limits, Rules::default(), Meanings::default());
@@ -130,7 +134,7 @@ impl Watch {
             epoch,
             kept,
         };
-        watch.shelf.load(&mut watch.engine);
+        watch.shelf.load(watch.engine.profiles_mut());
         watch.look().await;
         watch
     }
@@ -157,7 +161,7 @@ impl Watch {
                 Some(left) = ends.recv() => self.ends.push_back((hub.newest(), left)),
                 _ = ticks.tick() => self.tick(),
                 _ = looks.tick() => self.look().await,
-                _ = writes.tick() => self.shelf.save(&self.engine),
+                _ = writes.tick() => self.shelf.save(self.engine.profiles()),
                 Some(page) = pages.recv() => self.page(&page),
             }
             self.settle();
@@ -180,7 +184,7 @@ impl Watch {
         }
         self.tick();
         self.settle();
-        self.shelf.save(&self.engine);
+        self.shelf.save(self.engine.profiles());
     }
 
     /// In this ring.
@@ -265,7 +269,7 @@ impl Watch {
             self.settle();
             self.kept.put(place, true);
         }
-        let (counts, profiles) = (self.engine.counts(), self.shelf.states(&self.engine));
+        let (counts, profiles) = (self.engine.counts(), Shelf::states(self.engine.profiles()));
         self.handle.board.figure(|f| (f.counts, f.profiles) = (counts, profiles));
     }
 
@@ -306,10 +310,10 @@ impl Watch {
                 }
                 let _ = reply.send(all);
             }
-            Command::Profiles(reply) => drop(reply.send(self.shelf.list(&self.engine))),
-            Command::Profile(key, reply) => drop(reply.send(self.shelf.show(&self.engine, &key))),
+            Command::Profiles(reply) => drop(reply.send(Shelf::list(self.engine.profiles()))),
+            Command::Profile(key, reply) => drop(reply.send(Shelf::show(self.engine.profiles(), &key))),
             Command::Change(key, change, reply) => {
-                drop(reply.send(self.shelf.change(&mut self.engine, &key, change)));
+                drop(reply.send(self.shelf.change(self.engine.profiles_mut(), &key, change)));
             }
         }
     }
