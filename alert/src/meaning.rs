@@ -31,6 +31,12 @@ impl EventMeaning {
 pub struct Meanings(BTreeMap<(String, String), EventMeaning>);
 
 impl Meanings {
+    /// Of the tracers that are part of remora.
+    pub fn shipped() -> Self {
+        let tracers = serde_json::from_str(include_str!("../tracers.json"));
+        Self::of_tracers(&tracers.expect("tracers.json is JSON"))
+    }
+
     /// Of the answer of `GET /v1/tracers`; what is not understood says nothing.
     pub fn of_tracers(tracers: &Value) -> Self {
         let mut all = Self::default();
@@ -66,5 +72,20 @@ impl Meanings {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_tracers_say_what_makes_behaviour() {
+        let all = Meanings::shipped();
+        let exec = all.get("exec", "exec").unwrap();
+        assert_eq!(exec.class, "executed");
+        let features: Vec<_> = exec.features().map(|f| (f.path.as_str(), f.kind.as_str())).collect();
+        assert!(features.contains(&("process.executable.path", "path")), "{features:?}");
+        assert_eq!(all.get("guard", "mount").unwrap().class, "mount");
     }
 }
