@@ -1,6 +1,7 @@
 //! The command line.
 
 mod advise;
+mod alerts;
 mod attach;
 mod check;
 mod doctor;
@@ -77,6 +78,8 @@ enum Command {
     Map(map::Args),
     /// Make a seccomp profile, a list of capabilities or a NetworkPolicy of what a container has done.
     Advise(advise::Args),
+    /// List incidents: what rules and learned profiles found worth telling; or show one.
+    Alerts(alerts::Args),
     /// Say what works on this host, what does not, why, and what to do.
     Doctor(doctor::Args),
     /// Serve the page to a browser on this machine, for who may open the API's socket.
@@ -177,6 +180,7 @@ impl Cli {
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
             Command::Map(args) => wait(map::run(args, socket()?))?,
             Command::Advise(args) => wait(advise::run(args, socket()?))?,
+            Command::Alerts(args) => wait(alerts::run(args, socket()?))?,
             Command::Web(args) => wait(web::run(args, socket()?))?,
             Command::Attach(args) => wait(attach::run(args, socket()?))?,
             Command::Detach(args) => wait(attach::detach(args, socket()?))?,
