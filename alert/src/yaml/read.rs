@@ -45,10 +45,8 @@ struct Reader {
 impl Reader {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
         let start = span.start;
-        let (place, at) = (
-            Place { line: start.line(), column: start.col() + 1 },
-            start.byte_offset().unwrap_or_default(),
-        );
+        let (place, at) =
+            (Place { line: start.line(), column: start.col() + 1 }, start.byte_offset().unwrap_or_default());
         if event.alias_id().is_some() || event.anchor_id().is_some_and(|id| id > 0) {
             return Err(YamlError::new(place, "anchors and aliases are not taken"));
         }
@@ -79,7 +77,10 @@ impl Reader {
 
     fn begin(&mut self, place: Place, at: usize, open: Open) -> Result<(), YamlError> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(YamlError::new(place, format!("more than {DEPTH_MAX} maps and lists within each other")));
+            return Err(YamlError::new(
+                place,
+                format!("more than {DEPTH_MAX} maps and lists within each other"),
+            ));
         }
         self.open.push((place, at, open));
         Ok(())

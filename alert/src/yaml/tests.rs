@@ -19,7 +19,21 @@ fn each_node_knows_its_place() {
 fn plain_scalars_are_what_they_look_like() {
     let text = "[1, -2, 0x10, 0o17, 1.5, true, null, ~, '1', yes, 1.2.3, 0755, 18446744073709551615, -, 1e3]";
     let want = json!([
-        1, -2, 16, 15, 1.5, true, null, null, "1", "yes", "1.2.3", 755, 18446744073709551615_u64, "-", 1000.0
+        1,
+        -2,
+        16,
+        15,
+        1.5,
+        true,
+        null,
+        null,
+        "1",
+        "yes",
+        "1.2.3",
+        755,
+        18446744073709551615_u64,
+        "-",
+        1000.0
     ]);
     let text = text.replace(" -,", " '-',");
     assert_eq!(read(&text).unwrap().json(), want);
@@ -61,7 +75,9 @@ fn what_is_written_is_read_as_it_was() {
     for value in [
         json!({"a": {"b": [1, 2.5, {"c": [], "d": {}, "e": [[1], ["x"]]}], "/bin/sh": true}, "": ""}),
         json!({"yes": "no", "1": "1", "null": null, "x": "true", "- a": "b: c", "#": "a #b", "t": "~"}),
-        json!([hostile, "", " ", "a ", "0x1f", "1e3", "*", "&a", "!x", "%x", "@x", "`x`", "a:", "a,b", "[x]"]),
+        json!([
+            hostile, "", " ", "a ", "0x1f", "1e3", "*", "&a", "!x", "%x", "@x", "`x`", "a:", "a,b", "[x]"
+        ]),
         json!({hostile: hostile}),
         json!("text"),
         json!([]),
@@ -70,6 +86,8 @@ fn what_is_written_is_read_as_it_was() {
         let text = write(&value);
         assert_eq!(read(&text).unwrap_or_else(|e| panic!("{text}: {e}")).json(), value, "{text}");
     }
-    assert_eq!(write(&json!({"a": {"b": ["/bin/sh", {"c": 1, "d": "2"}]}})),
-        "a:\n  b:\n    - /bin/sh\n    - c: 1\n      d: \"2\"\n");
+    assert_eq!(
+        write(&json!({"a": {"b": ["/bin/sh", {"c": 1, "d": "2"}]}})),
+        "a:\n  b:\n    - /bin/sh\n    - c: 1\n      d: \"2\"\n"
+    );
 }

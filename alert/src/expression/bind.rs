@@ -1,0 +1,358 @@
+//! From what the parser made of a text to what is asked of events.
+
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectExpr, operators};
+use serde_json::Value as Json;
+
+use super::node::{Comparison, Function, Kind, Loop, Node, Operator, Position, Set};
+use super::terms::Terms;
+use super::value::Value;
+use super::{Definitions, ExpressionError, Glob, Network};
+
+/// Most operators and operands, definitions in place of their names: each may be looked at for each event.
+const NODES_MAX: usize = 512;
+
+type Bound = Result<Node, ExpressionError>;
+
+/// Before anything walks it by calling itself: a chain is as deep as it is long.
+pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
+    let (mut left, mut nodes) = (vec![root], 0);
+    while let Some(at) = left.pop() {
+        nodes += 1;
+        match &at.expr {
+            Expr::Call(call) => left.extend(call.target.as_deref().into_iter().chain(&call.args)),
+            Expr::List(list) => {
+                let constant = |e: &&IdedExpr| matches!(e.expr, Expr::Literal(_));
+                left.extend(list.elements.iter().filter(|e| !constant(e)));
+            }
+            Expr::Select(select) => left.push(&select.operand),
+            Expr::Comprehension(of) => left.extend([&of.iter_range, &of.loop_step]),
+            _ => {}
+        }
+        if nodes > NODES_MAX {
+            return Err(too_many());
+        }
+    }
+    Ok(())
+}
+
+fn too_many() -> ExpressionError {
+    ExpressionError::new(0, format!("the expression has more than {NODES_MAX} operators and operands"))
+}
+
+pub fn bind(root: &IdedExpr, text: &str, with: &Definitions, terms: &mut Terms) -> Bound {
+    Binder { with, terms, text, nodes: 0, within: Vec::new(), variable: None, looping: false }.node(root)
+}
+
+struct Binder<'b> {
+    with: &'b Definitions,
+    terms: &'b mut Terms,
+    text: &'b str,
+    nodes: usize,
+    /// Macros that are being put in place.
+    within: Vec<&'b str>,
+    /// The loop's, where it can be seen.
+    variable: Option<&'b str>,
+    looping: bool,
+}
+
+impl<'b> Binder<'b> {
+    /// The error shows where the text first has the word.
+    fn error(&self, word: &str, what: impl Into<String>) -> ExpressionError {
+        let at = if self.within.is_empty() { find(self.text, word) } else { None };
+        ExpressionError::new(at.unwrap_or(0), what)
+    }
+
+    fn node(&mut self, of: &'b IdedExpr) -> Bound {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            return Err(too_many());
+        }
+        match &of.expr {
+            Expr::Literal(literal) => self.literal(literal),
+            Expr::Ident(name) => self.name(name),
+            Expr::Select(select) => self.select(select),
+            Expr::Call(call) => self.call(call),
+            Expr::List(list) => {
+                let all = list.elements.iter().map(|e| self.element(e)).collect::<Result<Vec<_>, _>>()?;
+                Ok(listed(all))
+            }
+            Expr::Comprehension(of) => self.comprehension(of),
+            Expr::Map(_) | Expr::Struct(_) => Err(self.error("{", "maps cannot be written here")),
+            Expr::Unspecified => Err(self.error("", "the expression has a part without content")),
+        }
+    }
+
+    /// Constants of a list cost nothing.
+    fn element(&mut self, of: &'b IdedExpr) -> Bound {
+        match &of.expr {
+            Expr::Literal(literal) => self.literal(literal),
+            _ => self.node(of),
+        }
+    }
+
+    fn literal(&self, literal: &LiteralValue) -> Bound {
+        Ok(Node::Constant(match literal {
+            LiteralValue::Boolean(yes) => Value::Bool(**yes),
+            LiteralValue::Int(n) => Value::Int(**n),
+            LiteralValue::UInt(n) => Value::Uint(**n),
+            LiteralValue::Double(n) => Value::Float(**n),
+            LiteralValue::String(text) => Value::Text(text.inner().to_owned().into()),
+            LiteralValue::Null => Value::Null,
+            LiteralValue::Bytes(_) => return Err(self.error("b", "bytes cannot be written here")),
+        }))
+    }
+
+    fn name(&mut self, name: &'b str) -> Bound {
+        if self.variable == Some(name) {
+            return Ok(Node::Item);
+        }
+        if self.with.refused.contains(name) {
+            return Err(self.error(name, format!("what {name:?} stands for was refused")));
+        }
+        if let Some(list) = self.with.lists.get(name) {
+            return Ok(Node::Constant(Value::Made(list.iter().map(constant).collect())));
+        }
+        match self.with.macros.get_key_value(name) {
+            Some((name, parsed)) => {
+                if self.within.contains(&name.as_str()) {
+                    return Err(self.error(name, format!("the macro {name:?} needs itself")));
+                }
+                self.within.push(name);
+                let outer = self.variable.take();
+                let bound = self.node(&parsed.root);
+                self.variable = outer;
+                self.within.pop();
+                bound
+            }
+            None => Ok(Node::Term(self.terms.number(&[name]))),
+        }
+    }
+
+    fn select(&mut self, select: &'b SelectExpr) -> Bound {
+        let of = self.node(&select.operand)?;
+        Ok(match (of, select.test) {
+            (Node::Term(term), test) => {
+                let term = self.longer(term, &select.field);
+                if test { Node::HasTerm(term) } else { Node::Term(term) }
+            }
+            (of, true) => Node::HasMember(of.into(), select.field.clone()),
+            (of, false) => Node::Member(of.into(), select.field.clone()),
+        })
+    }
+
+    fn longer(&mut self, term: usize, name: &str) -> usize {
+        let path: Vec<_> = self.terms.path(term).to_vec();
+        let path: Vec<&str> = path.iter().map(|s| &**s).chain([name]).collect();
+        self.terms.number(&path)
+    }
+
+    fn call(&mut self, call: &'b CallExpr) -> Bound {
+        let name = call.func_name.as_str();
+        let arguments = call.target.as_deref().into_iter().chain(&call.args);
+        let mut all = arguments.map(|a| self.node(a)).collect::<Result<Vec<_>, _>>()?;
+        if let operators::LOGICAL_AND | operators::LOGICAL_OR = name {
+            return Ok(junction(name == operators::LOGICAL_AND, all));
+        }
+        match all.len() {
+            1 => self.unary(name, all.remove(0)),
+            2 => {
+                let second = all.remove(1);
+                self.binary(name, all.remove(0), second)
+            }
+            3 if name == operators::CONDITIONAL => match <[Node; 3]>::try_from(all) {
+                Ok(all) => Ok(Node::If(all.into())),
+                Err(_) => Err(self.unknown(name)),
+            },
+            _ => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> ExpressionError {
+        self.error(name, format!("there is no function {name:?} of so many arguments"))
+    }
+
+    fn unary(&self, name: &str, of: Node) -> Bound {
+        let function = match name {
+            operators::LOGICAL_NOT => return Ok(Node::Not(of.into())),
+            operators::NEGATE => return Ok(negated(of)),
+            "size" => Function::Size,
+            "basename" => Function::Basename,
+            "dirname" => Function::Dirname,
+            "lower" => Function::Lower,
+            "int" => Function::Int,
+            "uint" => Function::Uint,
+            "double" => Function::Double,
+            "string" => Function::Text,
+            _ => return Err(self.unknown(name)),
+        };
+        Ok(Node::Call(function, of.into()))
+    }
+
+    fn binary(&mut self, name: &str, a: Node, b: Node) -> Bound {
+        if let Some(how) = comparison(name) {
+            return Ok(Node::Compare(how, [a, b].into()));
+        }
+        if let Some(operator) = operator(name) {
+            return Ok(Node::Calculate(operator, [a, b].into()));
+        }
+        match name {
+            operators::IN => Ok(match b {
+                Node::Constant(Value::Made(all)) => Node::Among(a.into(), Set::new(all)),
+                b => Node::In([a, b].into()),
+            }),
+            operators::INDEX => Ok(match (a, b) {
+                (Node::Term(term), Node::Constant(Value::Text(name))) => Node::Term(self.longer(term, &name)),
+                (a, b) => Node::Index(a.into(), b.into()),
+            }),
+            "contains" => Ok(within(Position::Anywhere, a, b)),
+            "startsWith" => Ok(within(Position::Start, a, b)),
+            "endsWith" => Ok(within(Position::End, a, b)),
+            "glob" => Ok(Node::Glob(a.into(), self.written(name, b, Glob::new)?)),
+            "in_network" => Ok(Node::InNetwork(a.into(), self.written(name, b, Network::new)?)),
+            _ => Err(self.unknown(name)),
+        }
+    }
+
+    /// Each is read here, once.
+    fn written<T>(
+        &self,
+        name: &str,
+        of: Node,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, ExpressionError> {
+        let texts = texts(&of).ok_or_else(|| {
+            self.error(name, format!("what {name} compares with is written out: a text or a list of texts"))
+        })?;
+        texts.iter().map(|text| read(text).map_err(|e| self.error(text, e))).collect()
+    }
+
+    fn comprehension(&mut self, of: &'b ComprehensionExpr) -> Bound {
+        let over = self.node(&of.iter_range)?;
+        if self.looping {
+            return Err(self.error("", "there is all, exists, map or filter within another of them"));
+        }
+        let (kind, test, made) = shape(of).ok_or_else(|| self.error("", "this loop is not known"))?;
+        let outer = self.variable.replace(&of.iter_var);
+        self.looping = true;
+        let test = test.map(|test| self.node(test)).transpose()?;
+        let made = made.map(|made| self.node(made)).transpose()?;
+        self.looping = false;
+        self.variable = outer;
+        Ok(Node::Loop(Loop { kind, over, test, made }.into()))
+    }
+}
+
+fn find(text: &str, word: &str) -> Option<usize> {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).map(|(at, _)| at).find(|&at| {
+        word.is_empty()
+            || !(part(text[..at].chars().next_back()) && part(word.chars().next()))
+                && !(part(text[at + word.len()..].chars().next()) && part(word.chars().next_back()))
+    })
+}
+
+/// The parser has put the words `all`, `exists`, … into this form.
+fn shape(of: &ComprehensionExpr) -> Option<(Kind, Option<&IdedExpr>, Option<&IdedExpr>)> {
+    let Expr::Call(step) = &of.loop_step.expr else { return None };
+    match (step.func_name.as_str(), step.args.as_slice()) {
+        (operators::LOGICAL_AND, [_, test]) => Some((Kind::All, Some(test), None)),
+        (operators::LOGICAL_OR, [_, test]) => Some((Kind::Exists, Some(test), None)),
+        (operators::CONDITIONAL, [test, step, _]) => match element(step) {
+            Some(made) => Some((Kind::Collect, Some(test), Some(made))),
+            None => Some((Kind::ExistsOne, Some(test), None)),
+        },
+        (operators::ADD, _) => Some((Kind::Collect, None, element(&of.loop_step))),
+        _ => None,
+    }
+}
+
+/// What is added to the list.
+fn element(step: &IdedExpr) -> Option<&IdedExpr> {
+    let Expr::Call(add) = &step.expr else { return None };
+    match &add.args.get(1)?.expr {
+        Expr::List(list) => list.elements.first(),
+        _ => None,
+    }
+}
+
+fn constant(json: &Json) -> Value<'static> {
+    match json {
+        Json::String(text) => Value::Text(text.clone().into()),
+        Json::Bool(yes) => Value::Bool(*yes),
+        Json::Number(n) if n.is_u64() && n.as_i64().is_none() => Value::Uint(n.as_u64().unwrap_or_default()),
+        Json::Number(n) => n.as_i64().map_or(Value::Float(n.as_f64().unwrap_or_default()), Value::Int),
+        _ => Value::Null,
+    }
+}
+
+fn listed(all: Vec<Node>) -> Node {
+    let constants = all.iter().map(|node| match node {
+        Node::Constant(value) => Some(value.clone()),
+        _ => None,
+    });
+    match constants.collect::<Option<Vec<_>>>() {
+        Some(constants) => Node::Constant(Value::Made(constants)),
+        None => Node::List(all),
+    }
+}
+
+fn texts(of: &Node) -> Option<Vec<String>> {
+    match of {
+        Node::Constant(Value::Text(text)) => Some(vec![text.to_string()]),
+        Node::Constant(Value::Made(all)) => all.iter().map(|one| one.text().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+fn within(position: Position, of: Node, what: Node) -> Node {
+    match texts(&what) {
+        Some(texts) => Node::Has(position, of.into(), texts),
+        None => Node::Within(position, [of, what].into()),
+    }
+}
+
+fn negated(of: Node) -> Node {
+    match of {
+        Node::Constant(Value::Int(n)) => Node::Constant(Value::Int(n.wrapping_neg())),
+        Node::Constant(Value::Float(n)) => Node::Constant(Value::Float(-n)),
+        of => Node::Negate(of.into()),
+    }
+}
+
+/// What is decided quickly comes first: the order changes nothing in the result.
+fn junction(and: bool, all: Vec<Node>) -> Node {
+    let mut flat = Vec::new();
+    for node in all {
+        match node {
+            Node::And(parts) if and => flat.extend(parts),
+            Node::Or(parts) if !and => flat.extend(parts),
+            node => flat.push(node),
+        }
+    }
+    flat.sort_by_key(Node::cost);
+    if and { Node::And(flat) } else { Node::Or(flat) }
+}
+
+fn comparison(name: &str) -> Option<Comparison> {
+    Some(match name {
+        operators::EQUALS => Comparison::Equal,
+        operators::NOT_EQUALS => Comparison::NotEqual,
+        operators::LESS => Comparison::Less,
+        operators::LESS_EQUALS => Comparison::LessOrEqual,
+        operators::GREATER => Comparison::Greater,
+        operators::GREATER_EQUALS => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+fn operator(name: &str) -> Option<Operator> {
+    Some(match name {
+        operators::ADD => Operator::Add,
+        operators::SUBSTRACT => Operator::Subtract,
+        operators::MULTIPLY => Operator::Multiply,
+        operators::DIVIDE => Operator::Divide,
+        operators::MODULO => Operator::Remainder,
+        _ => return None,
+    })
+}
