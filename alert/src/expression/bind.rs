@@ -7,15 +7,12 @@ use serde_json::Value as Json;
 use super::node::{Comparison, Function, Kind, Loop, Node, Operator, Position, Set};
 use super::terms::Terms;
 use super::value::Value;
-use super::{Definitions, ExpressionError, Glob, Network};
-
-/// Most operators and operands, definitions in place of their names: each may be looked at for each event.
-const NODES_MAX: usize = 512;
+use super::{Definitions, ExpressionError, Glob, NODES_MAX, Network};
 
 type Bound = Result<Node, ExpressionError>;
 
 /// Before anything walks it by calling itself: a chain is as deep as it is long.
-pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
+pub fn measure(root: &IdedExpr, most: usize) -> Result<(), ExpressionError> {
     let (mut left, mut nodes) = (vec![root], 0);
     while let Some(at) = left.pop() {
         nodes += 1;
@@ -29,15 +26,15 @@ pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
             Expr::Comprehension(of) => left.extend([&of.iter_range, &of.loop_step]),
             _ => {}
         }
-        if nodes > NODES_MAX {
-            return Err(too_many());
+        if nodes > most {
+            return Err(too_many(most));
         }
     }
     Ok(())
 }
 
-fn too_many() -> ExpressionError {
-    ExpressionError::new(0, format!("the expression has more than {NODES_MAX} operators and operands"))
+fn too_many(most: usize) -> ExpressionError {
+    ExpressionError::new(0, format!("the expression has more than {most} operators and operands"))
 }
 
 pub fn bind(root: &IdedExpr, text: &str, with: &Definitions, terms: &mut Terms) -> Bound {
@@ -66,7 +63,7 @@ impl<'b> Binder<'b> {
     fn node(&mut self, of: &'b IdedExpr) -> Bound {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            return Err(too_many());
+            return Err(too_many(NODES_MAX));
         }
         match &of.expr {
             Expr::Literal(literal) => self.literal(literal),
