@@ -9,6 +9,7 @@ mod glob;
 mod need;
 mod network;
 mod node;
+mod reserved;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,8 @@ use node::Node;
 
 /// Longest expression, in bytes.
 const LENGTH_MAX: usize = 4096;
-/// Most operators and operands, definitions in place of their names: each may be looked at for each event.
-const NODES_MAX: usize = 512;
+/// Most operators and operands: each may be looked at for each event.
+const NODES_MAX: usize = 1024;
 /// Brackets within brackets.
 const DEPTH_MAX: u16 = 24;
 
@@ -68,7 +69,7 @@ impl Parsed {
             return Err(ExpressionError::new(0, what));
         }
         let parser = PrattParser::new().max_recursion_depth(DEPTH_MAX);
-        let root = parser.parse(text).map_err(|errors| match errors.errors.first() {
+        let root = parser.parse(&reserved::masked(text)).map_err(|errors| match errors.errors.first() {
             Some(e) => {
                 let what = e.msg.trim_start_matches("Syntax error: ");
                 ExpressionError::new(offset(text, e.pos), format!("the expression cannot be read: {what}"))
