@@ -1,4 +1,25 @@
-//! Learned profiles, one for each image and role.
+//! Learned profiles, one for each image and role: what its containers do, and how far something leaves that.
 
-#[derive(Debug, Clone, Default)]
-pub struct Profiles {}
+mod course;
+mod entry;
+mod hash;
+mod key;
+mod names;
+mod novelty;
+mod one;
+mod pending;
+mod store;
+mod told;
+mod tree;
+mod trie;
+
+pub use entry::{Entry, Replicas};
+pub use key::{ANY_DIGEST, Key};
+pub use novelty::Novelty;
+pub use one::{Phase, Profile, State};
+pub use store::{Profiles, Settings, Summary, Verdict};
+
+/// What the heap takes for so many bytes.
+fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}

@@ -1,0 +1,407 @@
+//! All profiles, and which one each container has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::entry::Who;
+use super::key::{ANY_DIGEST, Key};
+use super::novelty::{self, Novelty};
+use super::one::{Act, Bounds, Inherited, Outcome, Phase, Profile, State};
+use super::told::Told;
+use super::hash;
+use crate::behaviour::Behaviour;
+use crate::event::Event;
+use crate::meaning::EventMeaning;
+use crate::time::{self, SECOND};
+
+/// A container's start-up.
+const START: u64 = 60 * SECOND;
+const CONTAINERS_MAX: usize = 4096;
+/// How long a container that ended may still have events.
+const LATE: u64 = 60 * SECOND;
+/// Between looks at how much memory there is in use.
+const LOOK: u64 = 10 * SECOND;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// A profile is believed no sooner, in nanoseconds.
+    pub learn: u64,
+    /// Bytes of all profiles.
+    pub memory: usize,
+    pub profiles: usize,
+    /// Of one profile.
+    pub entries: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { learn: 3600 * SECOND, memory: 12 << 20, profiles: 256, entries: 4096 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Taken up now.
+    Learned,
+    /// Or nothing that makes behaviour.
+    Known,
+    /// New to a profile that has not settled, and not taken up.
+    Learning,
+    Novel(Box<Novelty>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// IMAGE@DIGEST[/ROLE].
+    pub key: String,
+    #[serde(flatten)]
+    pub of: Key,
+    pub state: State,
+    pub entries: usize,
+    /// Behaviours that wait for others to do them, too.
+    pub waiting: usize,
+    /// Seen in all.
+    pub containers: u64,
+    pub events: u64,
+    /// RFC 3339; "" before the first event.
+    pub since: String,
+    pub last: String,
+    pub bytes: usize,
+}
+
+/// A container.
+#[derive(Debug, Clone)]
+struct Seat {
+    profile: usize,
+    hash: u64,
+    started: u64,
+    last: u64,
+    ended: Option<u64>,
+    /// Of its start-up.
+    events: u64,
+    new: u64,
+    is_steady: bool,
+}
+
+impl Seat {
+    fn who(&self) -> Who {
+        (self.hash >> 48) as Who
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Profiles {
+    settings: Settings,
+    slots: Vec<Option<Profile>>,
+    keys: BTreeMap<Arc<Key>, usize>,
+    seats: HashMap<Box<str>, Seat>,
+    told: Told,
+    evicted: BTreeMap<&'static str, u64>,
+    bytes: usize,
+    looked: u64,
+}
+
+impl Profiles {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    pub fn observe(&mut self, event: &Event, meaning: &EventMeaning, may_learn: bool) -> Verdict {
+        match Behaviour::of(event, meaning) {
+            Some(behaviour) => self.observe_behaviour(event, &behaviour, may_learn),
+            None => Verdict::Known,
+        }
+    }
+
+    /// Of an event whose behaviour is known already.
+    pub fn observe_behaviour(&mut self, event: &Event, b: &Behaviour, may_learn: bool) -> Verdict {
+        let (container, time) = (event.container(), event.time());
+        if !self.seats.contains_key(container) {
+            self.seat(event);
+        }
+        let Some(seat) = self.seats.get_mut(container) else { return Verdict::Learning };
+        let Some(profile) = self.slots.get_mut(seat.profile).and_then(Option::as_mut) else {
+            return Verdict::Learning;
+        };
+        seat.last = time;
+        seat.settle(profile, time);
+        let phase = if seat.is_steady { Phase::Steady } else { Phase::StartUp };
+        let act = Act { behaviour: b, who: seat.who(), phase, time, may_learn };
+        let bounds = Bounds { learn: self.settings.learn, entries: self.settings.entries / 2 };
+        let outcome = profile.observe(&act, bounds);
+        seat.events += 1;
+        match outcome {
+            Outcome::Known => Verdict::Known,
+            Outcome::Learning => Verdict::Learning,
+            Outcome::Learned => {
+                seat.new += 1;
+                Verdict::Learned
+            }
+            Outcome::Novel { leaves, factor } => {
+                seat.new += 1;
+                let place = self.told.place(seat.hash, b, novelty::known_levels(leaves));
+                let depth = novelty::depth(b, leaves, &place);
+                self.told.tell(&place, depth);
+                let attribute = place.parts.join(" ");
+                let level = novelty::known_levels(leaves);
+                Verdict::Novel(Box::new(Novelty {
+                    score: novelty::score(b, depth, factor),
+                    class: b.class.clone(),
+                    operation: b.operation.clone(),
+                    role: b.role.clone(),
+                    why: novelty::why(&profile.key, b, &attribute, level),
+                    key: profile.key.clone(),
+                    attribute,
+                }))
+            }
+        }
+    }
+
+    fn seat(&mut self, event: &Event) {
+        let [image, digest, role] = [event.image(), event.image_id(), event.role()].map(str::to_owned);
+        let key = Key { image, digest, role };
+        let shipped = Key { digest: ANY_DIGEST.to_owned(), ..key.clone() };
+        let profile = match self.keys.get(&key).or_else(|| self.keys.get(&shipped)) {
+            Some(there) => *there,
+            None => self.begin(key, event.time()),
+        };
+        self.inherit_again(profile);
+        if self.seats.len() >= CONTAINERS_MAX {
+            self.forget_container();
+        }
+        let (hash, started) = (hash::of(event.container().as_bytes()), event.time());
+        let (ended, events, new, is_steady) = (None, 0, 0, false);
+        let seat = Seat { profile, hash, started, last: started, ended, events, new, is_steady };
+        self.seats.insert(event.container().into(), seat);
+    }
+
+    /// Of the containers that ended, else of all, the one that is silent for longest.
+    fn forget_container(&mut self) {
+        let order = |(id, seat): &(&Box<str>, &Seat)| (seat.ended.is_none(), seat.last, (*id).clone());
+        let oldest = self.seats.iter().min_by_key(order).map(|(id, _)| id.clone());
+        if let Some(id) = oldest {
+            let time = self.seats[&id].last;
+            self.leave(&id, time);
+            *self.evicted.entry("profile_containers").or_default() += 1;
+        }
+    }
+
+    fn begin(&mut self, key: Key, time: u64) -> usize {
+        if self.keys.len() >= self.settings.profiles {
+            self.forget_profile();
+        }
+        let mut profile = Profile::new(key);
+        profile.inherited = self.predecessor(&profile.key).map(|before| heritage(before, time));
+        self.put(profile)
+    }
+
+    /// Of the same image and role, the digest that was seen last.
+    fn predecessor(&self, key: &Key) -> Option<&Profile> {
+        let same = |other: &Key| repository(&other.image) == repository(&key.image) && other.role == key.role;
+        let all = self.keys.iter().filter(|(other, _)| same(other) && ***other != *key);
+        let profiles = all.filter_map(|(_, at)| self.slots[*at].as_ref()).filter(|p| p.entries() > 0);
+        profiles.max_by_key(|profile| profile.last)
+    }
+
+    /// A profile from a file says whose successor it was, but not what that knew.
+    fn inherit_again(&mut self, at: usize) {
+        let Some(profile) = &self.slots[at] else { return };
+        let Some(waits) = profile.inherited.as_ref().filter(|i| i.trees.iter().all(|t| t.entries() == 0)) else {
+            return;
+        };
+        let key = Key { digest: waits.digest.clone(), ..(*profile.key).clone() };
+        let since = waits.since;
+        let before = self.get(&key).map(|before| heritage(before, since));
+        if let Some(profile) = &mut self.slots[at] {
+            profile.inherited = before;
+        }
+    }
+
+    fn put(&mut self, profile: Profile) -> usize {
+        let at = self.keys.get(&profile.key).copied();
+        let at = at.or_else(|| self.slots.iter().position(Option::is_none)).unwrap_or(self.slots.len());
+        if at == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.keys.insert(profile.key.clone(), at);
+        self.slots[at] = Some(profile);
+        at
+    }
+
+    /// The one that is silent for longest and not pinned; whether there was one.
+    fn forget_profile(&mut self) -> bool {
+        let all = self.slots.iter().enumerate().filter_map(|(at, p)| p.as_ref().map(|p| (at, p)));
+        let oldest = all.filter(|(_, p)| !p.pinned).min_by_key(|(at, p)| (p.last, *at)).map(|(at, _)| at);
+        let Some(at) = oldest else { return false };
+        self.clear(at);
+        *self.evicted.entry("profiles").or_default() += 1;
+        true
+    }
+
+    fn clear(&mut self, at: usize) {
+        if let Some(profile) = self.slots[at].take() {
+            self.keys.remove(&profile.key);
+            self.count(&profile);
+        }
+        self.seats.retain(|_, seat| seat.profile != at);
+    }
+
+    /// What it had to forget stays counted.
+    fn count(&mut self, profile: &Profile) {
+        *self.evicted.entry("profile_entries").or_default() += profile.refused;
+        *self.evicted.entry("profile_pending").or_default() += profile.pending.evicted;
+    }
+
+    pub fn ended(&mut self, container: &str, time: u64) {
+        let Some(seat) = self.seats.get_mut(container) else { return };
+        seat.ended = Some(time);
+        if let Some(profile) = self.slots.get_mut(seat.profile).and_then(Option::as_mut) {
+            seat.end(profile, time);
+        }
+    }
+
+    fn leave(&mut self, container: &str, time: u64) {
+        self.ended(container, time);
+        self.seats.remove(container);
+    }
+
+    pub fn tick(&mut self, time: u64) {
+        if time.saturating_sub(self.looked) < LOOK {
+            return;
+        }
+        self.looked = time;
+        self.seats.retain(|_, seat| seat.ended.is_none_or(|ended| time.saturating_sub(ended) < LATE));
+        for seat in self.seats.values_mut() {
+            if let Some(profile) = self.slots.get_mut(seat.profile).and_then(Option::as_mut) {
+                seat.settle(profile, time);
+            }
+        }
+        self.bytes = self.measure();
+        while self.bytes > self.settings.memory && self.keys.len() > 1 && self.forget_profile() {
+            self.bytes = self.measure();
+        }
+    }
+
+    fn measure(&self) -> usize {
+        let profiles: usize = self.slots.iter().flatten().map(Profile::memory).sum();
+        let seats = self.seats.capacity() * (size_of::<(Box<str>, Seat)>() + 64);
+        profiles + seats + self.told.bytes()
+    }
+
+    /// Bytes in use, as of the last look.
+    pub fn memory(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn evicted(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = self.evicted.clone();
+        for profile in self.slots.iter().flatten() {
+            *all.entry("profile_entries").or_default() += profile.refused;
+            *all.entry("profile_pending").or_default() += profile.pending.evicted;
+        }
+        all.insert("profile_novelties", self.told.evicted);
+        all
+    }
+
+    /// In the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = Summary> {
+        self.keys.values().filter_map(|at| self.slots[*at].as_ref()).map(Summary::of)
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Profile> {
+        self.keys.get(key).and_then(|at| self.slots[*at].as_ref())
+    }
+
+    pub fn pin(&mut self, profile: Profile) {
+        self.import(Profile { pinned: true, inherited: None, ..profile });
+    }
+
+    /// Whether there was one: from then on it learns.
+    pub fn unpin(&mut self, key: &Key) -> bool {
+        let at = self.keys.get(key).copied();
+        let profile = at.and_then(|at| self.slots[at].as_mut());
+        profile.map(|profile| profile.pinned = false).is_some()
+    }
+
+    /// In place of the one of the same key. Containers that ran go on under it.
+    pub fn import(&mut self, profile: Profile) {
+        let new = !self.keys.contains_key(profile.key());
+        if new && self.keys.len() >= self.settings.profiles {
+            self.forget_profile();
+        }
+        let (of, any) = (profile.key.clone(), profile.key.digest == ANY_DIGEST);
+        let at = self.put(profile);
+        let meant = |key: &Key| any && key.image == of.image && key.role == of.role;
+        let others: Vec<_> = self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
+        for seat in self.seats.values_mut().filter(|seat| others.contains(&seat.profile)) {
+            seat.profile = at;
+        }
+    }
+
+    /// Whether there was one.
+    pub fn remove(&mut self, key: &Key) -> bool {
+        let at = self.keys.get(key).copied();
+        at.map(|at| self.clear(at)).is_some()
+    }
+}
+
+impl Seat {
+    /// Closes its start-up if that is over.
+    fn settle(&mut self, profile: &mut Profile, time: u64) {
+        if !self.is_steady && time.saturating_sub(self.started) >= START {
+            self.run(profile, time);
+        }
+    }
+
+    fn end(&mut self, profile: &mut Profile, time: u64) {
+        if !self.is_steady {
+            self.run(profile, time);
+        }
+        profile.alive.remove(&self.who());
+    }
+
+    fn run(&mut self, profile: &mut Profile, time: u64) {
+        self.is_steady = true;
+        if !profile.pinned && self.events > 0 {
+            profile.phases[Phase::StartUp as usize].course.run(time, self.events, self.new);
+        }
+    }
+}
+
+impl Summary {
+    fn of(profile: &Profile) -> Self {
+        let shown = |at: u64| if at == 0 { String::new() } else { time::format(at) };
+        Self {
+            key: profile.key.to_string(),
+            of: (*profile.key).clone(),
+            state: profile.state(),
+            entries: profile.entries(),
+            waiting: profile.pending.len(),
+            containers: profile.containers,
+            events: profile.events,
+            since: shown(profile.first),
+            last: shown(profile.last),
+            bytes: profile.memory(),
+        }
+    }
+}
+
+fn heritage(before: &Profile, since: u64) -> Inherited {
+    Inherited {
+        digest: before.key.digest.clone(),
+        since,
+        trees: [before.phases[0].tree.clone(), before.phases[1].tree.clone()],
+        settled: [0, 1].map(|i| before.pinned || before.phases[i].course.converged.is_some()),
+    }
+}
+
+/// Without tag or digest.
+fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    }
+}
