@@ -26,10 +26,19 @@ pub fn read(shipped: bool, dir: &Path) -> (Vec<Source>, Vec<Problem>) {
     for beyond in paths.split_off(paths.len().min(MOST)) {
         problems.push(problem(&beyond, format!("there are more than {MOST} files")));
     }
+    let (read, failed) = named(&paths);
+    sources.extend(read);
+    problems.extend(failed);
+    (sources, problems)
+}
+
+/// Of these files.
+pub fn named(paths: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) {
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        match text(&path) {
+        match text(path) {
             Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
-            Err(e) => problems.push(problem(&path, format!("failed to read the file: {e}"))),
+            Err(e) => problems.push(problem(path, format!("failed to read the file: {e}"))),
         }
     }
     (sources, problems)

@@ -188,9 +188,9 @@ fn import(engine: &mut Engine, dir: &Path) -> anyhow::Result<()> {
 fn export(engine: &Engine, dir: &Path) -> anyhow::Result<()> {
     let failed = || format!("failed to write profiles into {}", dir.display());
     std::fs::create_dir_all(dir).with_context(failed)?;
-    for profile in engine.profiles().all() {
-        let path = dir.join(format!("{}.yaml", profile.key().file_name()));
-        std::fs::write(path, Profile::to_yaml(profile)).with_context(failed)?;
+    for known in engine.profiles().iter() {
+        let text = engine.profiles().get(&known.of).map(Profile::to_yaml).unwrap_or_default();
+        std::fs::write(dir.join(known.of.file_name()), text).with_context(failed)?;
     }
     Ok(())
 }

@@ -18,9 +18,9 @@ use super::report::{document, text};
 use super::table;
 use crate::api::client;
 use crate::config::Config;
-use crate::decode::text::{json_document, printable};
+use crate::decode::text::json_document;
 
-pub use offline::{Compiled, Which};
+pub use offline::{Which, say};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -133,8 +133,6 @@ async fn reload(socket: &Path) -> anyhow::Result<ExitCode> {
     let problems = answer.as_array().or_else(|| answer["problems"].as_array());
     let problems: Vec<remora_alert::rules::Problem> =
         serde_json::from_value(problems.cloned().unwrap_or_default().into()).context("failed to read the answer")?;
-    for problem in &problems {
-        eprintln!("{}", printable(&problem.to_string()));
-    }
+    say(&problems);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
