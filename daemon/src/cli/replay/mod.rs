@@ -3,6 +3,8 @@
 mod ends;
 mod recording;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -25,8 +27,8 @@ use ends::Ends;
 use recording::{Line, Recordings};
 use summary::Summary;
 
-/// Where nothing happens for longer, time is not gone through in steps.
-const STEPS_MAX: u64 = 24 * 3600;
+/// Where nothing happens for the window and so many seconds, time is not gone through in steps.
+const STEPS_MAX: u64 = 3600;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -63,12 +65,8 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         import(&mut engine, dir)?;
     }
     let begun = Instant::now();
-    let mut replay = Replay::new(engine, args.format);
-    let mut recordings = Recordings::open(&args.files)?;
-    while let Some(line) = recordings.next()? {
-        replay.line(&line)?;
-    }
-    replay.end(config)?;
+    let mut replay = Replay::new(engine, config, args.format, io::stdout());
+    replay.all(Recordings::open(&args.files)?)?;
     if let Some(dir) = &args.learned {
         export(&replay.engine, dir)?;
     }
@@ -84,21 +82,32 @@ fn settings(config: &Config) -> Settings {
     Settings { window: ns(alerts.window), learn: ns(alerts.learn), memory }
 }
 
-struct Replay {
+struct Replay<W> {
     engine: Engine,
     format: Format,
+    out: W,
     ends: Ends,
     summary: Summary,
     /// As they were last told, for a person to read in the end.
     incidents: BTreeMap<(String, String), Incident>,
     /// The last second that the engine heard of.
     second: Option<u64>,
+    /// Of the incidents, in seconds.
+    window: u64,
 }
 
-impl Replay {
-    fn new(engine: Engine, format: Format) -> Self {
+impl<W: Write> Replay<W> {
+    fn new(engine: Engine, config: &Config, format: Format, out: W) -> Self {
         let (ends, summary, incidents) = Default::default();
-        Self { engine, format, ends, summary, incidents, second: None }
+        let window = config.alerts.window.as_secs();
+        Self { engine, format, out, ends, summary, incidents, second: None, window }
+    }
+
+    fn all(&mut self, mut recordings: Recordings) -> anyhow::Result<()> {
+        while let Some(line) = recordings.next()? {
+            self.line(&line)?;
+        }
+        self.end()
     }
 
     fn line(&mut self, line: &Line) -> anyhow::Result<()> {
@@ -127,7 +136,7 @@ impl Replay {
     fn until(&mut self, time: u64) -> anyhow::Result<()> {
         let now = time / SECOND;
         let last = self.second.unwrap_or(now);
-        for second in (last + 1).max(now.saturating_sub(STEPS_MAX))..=now {
+        for second in (last + 1).max(now.saturating_sub(self.window + STEPS_MAX))..=now {
             self.engine.tick(second * SECOND);
             self.tell()?;
         }
@@ -136,18 +145,20 @@ impl Replay {
     }
 
     /// What was open comes to its end.
-    fn end(&mut self, config: &Config) -> anyhow::Result<()> {
-        let window = config.alerts.window.as_secs();
+    fn end(&mut self) -> anyhow::Result<()> {
         let last = self.second.unwrap_or(0);
-        self.until((last + window + 60) * SECOND)?;
+        self.until((last + self.window + 60).saturating_mul(SECOND))?;
         self.summary.close(&self.engine.counts(), self.incidents.len() as u64);
         match self.format {
-            Format::Json => say(&json_document(&serde_json::json!({ "summary": self.summary }), false))?,
+            Format::Json => {
+                let summary = serde_json::json!({ "summary": self.summary });
+                writeln!(self.out, "{}", json_document(&summary, false))?;
+            }
             Format::Text => {
                 for incident in self.incidents.values() {
-                    say(&alerts::text(incident))?;
+                    writeln!(self.out, "{}", alerts::text(incident))?;
                 }
-                say(self.summary.text().trim_end())?;
+                write!(self.out, "{}", self.summary.text())?;
             }
         }
         Ok(())
@@ -159,7 +170,7 @@ impl Replay {
         }
         for told in self.engine.told() {
             if self.format == Format::Json {
-                say(&json_document(&told, false))?;
+                writeln!(self.out, "{}", json_document(&told, false))?;
             }
             if let Told::Incident(incident) = told {
                 self.incidents.insert((incident.first.clone(), incident.id.clone()), *incident);
@@ -167,10 +178,6 @@ impl Replay {
         }
         Ok(())
     }
-}
-
-fn say(text: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{text}")
 }
 
 fn import(engine: &mut Engine, dir: &Path) -> anyhow::Result<()> {

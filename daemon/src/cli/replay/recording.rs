@@ -27,6 +27,12 @@ impl Recordings {
         paths.iter().map(|path| Recording::open(path)).collect::<anyhow::Result<_>>().map(Self)
     }
 
+    #[cfg(test)]
+    pub fn of_text(text: &str) -> Self {
+        let lines = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
+        Self(vec![Recording::of("text".into(), lines).expect("no recording")])
+    }
+
     /// The earliest of all next lines; of the same time, that of the first file.
     pub fn next(&mut self) -> anyhow::Result<Option<Line>> {
         let next = self.0.iter_mut().filter(|r| r.next.is_some()).min_by_key(|r| r.time);
