@@ -121,7 +121,7 @@ bench: ## costs against the budgets, side by side (as root); BENCH="basics trace
 	$(RELEASE) build --release --locked --target $(HOST) -p remora-tests --bin bench
 	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/$(HOST)/release/bench $(BENCH)
 
-docs: bpf ## docs/tracers.md from the objects, docs/api.md from the API's description
+docs: bpf ## what is said in docs and alert/tracers.json: of the objects, and of the API
 	docs/generate
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies

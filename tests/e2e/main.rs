@@ -20,6 +20,7 @@ mod managers;
 mod otlp;
 mod prometheus;
 mod remote;
+mod replay;
 mod report;
 mod scope;
 mod scrape;

@@ -29,11 +29,26 @@ pub fn read(shipped: bool, dir: &Path) -> (Vec<Source>, Vec<Problem>) {
     for beyond in paths.split_off(paths.len().min(MOST)) {
         problems.push(problem(&beyond, format!("there are more than {MOST} files")));
     }
+    let mut allowed = Vec::new();
     for path in paths {
-        let read = trusted(&path).map_err(|e| e.to_string());
-        match read.and_then(|()| text(&path).map_err(|e| format!("failed to read the file: {e}"))) {
+        match trusted(&path) {
+            Ok(()) => allowed.push(path),
+            Err(why) => problems.push(problem(&path, why.to_string())),
+        }
+    }
+    let (read, failed) = named(&allowed);
+    sources.extend(read);
+    problems.extend(failed);
+    (sources, problems)
+}
+
+/// Of these files.
+pub fn named(paths: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) {
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        match text(path) {
             Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
-            Err(what) => problems.push(problem(&path, what)),
+            Err(e) => problems.push(problem(path, format!("failed to read the file: {e}"))),
         }
     }
     (sources, problems)

@@ -4,7 +4,7 @@
 
 mod board;
 mod command;
-mod files;
+pub mod files;
 mod keep;
 mod output;
 mod pump;

@@ -8,7 +8,6 @@ pub mod client;
 mod connection;
 pub mod description;
 mod events;
-mod expression;
 mod filter;
 mod hold;
 pub mod listener;
