@@ -123,7 +123,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 fn is_made_up(word: &str) -> bool {
-    let count = |is: fn(&u8) -> bool| word.bytes().filter(|b| is(b)).count();
+    let count = |is: fn(&u8) -> bool| word.bytes().filter(&is).count();
     let digits = count(u8::is_ascii_digit);
     if digits == word.len() {
         return digits >= 3;

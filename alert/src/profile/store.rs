@@ -121,8 +121,8 @@ impl Profiles {
 
     /// Of the containers that ended, else of all, the one that is silent for longest.
     fn forget_container(&mut self) {
-        let order = |(id, seat): &(&Box<str>, &Seat)| (seat.ended.is_none(), seat.last, (*id).clone());
-        let oldest = self.seats.iter().min_by_key(order).map(|(id, _)| id.clone());
+        let order = |seat: &Seat| (seat.ended.is_none(), seat.last);
+        let oldest = self.seats.iter().min_by_key(|(_, seat)| order(seat)).map(|(id, _)| id.clone());
         if let Some(id) = oldest {
             let time = self.seats[&id].last;
             self.leave(&id, time);
