@@ -28,7 +28,11 @@ fn a_flood_of_names_stays_within_bounds() {
         }
         bench.profiles.tick((BEGIN + 3 * HOUR) * SECOND);
         let entries = bench.profile().entries();
-        assert!(entries <= 4096 && bench.profiles.memory() < 6 << 20, "{entries} {}", bench.profiles.memory());
+        assert!(
+            entries <= 4096 && bench.profiles.memory() < 6 << 20,
+            "{entries} {}",
+            bench.profiles.memory()
+        );
         let file = bench.profile().to_yaml();
         assert_eq!(Profile::from_yaml(&file).unwrap().to_yaml(), file);
         if learned {

@@ -86,22 +86,34 @@ struct Act(&'static str, Value);
 fn exec(by: &str, path: &str, args: &[&str]) -> Act {
     let args: Vec<_> = std::iter::once(path).chain(args.iter().copied()).collect();
     let comm = path.rsplit('/').next();
-    Act("exec", json!({"event": {"name": "exec", "tracer": "exec"},
+    Act(
+        "exec",
+        json!({"event": {"name": "exec", "tracer": "exec"},
         "process": {"pid": 7, "comm": comm, "executable": {"path": path}, "command_args": args},
-        "exec": {"origin": "image", "parent_comm": by}}))
+        "exec": {"origin": "image", "parent_comm": by}}),
+    )
 }
 
 fn open(by: &str, path: &str) -> Act {
-    Act("file", json!({"event": {"name": "open", "tracer": "file"}, "process": {"pid": 7, "comm": by},
-        "file": {"path": path}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}))
+    Act(
+        "file",
+        json!({"event": {"name": "open", "tracer": "file"}, "process": {"pid": 7, "comm": by},
+        "file": {"path": path}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}),
+    )
 }
 
 fn connect(by: &str, address: &str, port: u16) -> Act {
-    Act("tcp", json!({"event": {"name": "connect", "tracer": "tcp"}, "process": {"pid": 7, "comm": by},
-        "network": {"peer": {"address": address, "port": port}}}))
+    Act(
+        "tcp",
+        json!({"event": {"name": "connect", "tracer": "tcp"}, "process": {"pid": 7, "comm": by},
+        "network": {"peer": {"address": address, "port": port}}}),
+    )
 }
 
 fn listen(by: &str, port: u16) -> Act {
-    Act("listen", json!({"event": {"name": "listen", "tracer": "listen"}, "process": {"pid": 7, "comm": by},
-        "network": {"local": {"address": "0.0.0.0", "port": port}, "transport": "tcp"}}))
+    Act(
+        "listen",
+        json!({"event": {"name": "listen", "tracer": "listen"}, "process": {"pid": 7, "comm": by},
+        "network": {"local": {"address": "0.0.0.0", "port": port}, "transport": "tcp"}}),
+    )
 }
