@@ -1,12 +1,15 @@
 //! Events as the engine reads them, pulled by cursor like any reader's; read ahead by little, so that what cannot be kept up
 //! with waits where everything waits, and what is forgotten there is counted.
 
+use std::sync::Arc;
+
 use remora_alert::event::Event;
 use tokio::sync::mpsc;
 
 use crate::decode::json;
 use crate::history::{Feed, Item, Page};
 use crate::outlet::place::Place;
+use crate::tracer::plan::EventPlan;
 
 /// Pages read ahead.
 const AHEAD: usize = 2;
@@ -30,8 +33,8 @@ pub fn start(mut feed: Feed) -> mpsc::Receiver<Page> {
 
 /// Who looks at events.
 pub trait Eye {
-    /// Whether it looks at those of a tracer and name: others are not decoded.
-    fn wants(&mut self, tracer: &str, name: &str) -> bool;
+    /// Whether it looks at such: others are not decoded.
+    fn wants(&mut self, plan: &Arc<EventPlan>) -> bool;
     fn event(&mut self, event: &Event);
     /// Events are missing.
     fn gap(&mut self);
@@ -51,7 +54,7 @@ pub fn set_out(page: &Page, epoch: u64, eye: &mut impl Eye) {
             let all = batches.iter().flat_map(|b| b.entries.iter().map(move |e| (b, e)));
             let mut line = Vec::new();
             for (batch, entry) in all.filter(|(_, e)| e.cursor > *after) {
-                if eye.wants(&entry.plan.tracer, &entry.plan.name) {
+                if eye.wants(&entry.plan) {
                     line.clear();
                     json::event(&mut line, &batch.event(entry));
                     read(&line, eye);

@@ -38,7 +38,10 @@ impl Shelf {
             match read.and_then(|text| parse(&text)) {
                 Ok(profile) => profiles.import(profile),
                 Err(why) => {
-                    tracing::error!("failed to read profile {}: {why}; it is kept as NAME.bad", path.display());
+                    tracing::error!(
+                        "failed to read profile {}: {why}; it is kept as NAME.bad",
+                        path.display()
+                    );
                     let _ = fs::rename(&path, path.with_extension("bad"));
                 }
             }
@@ -96,7 +99,9 @@ impl Shelf {
     pub fn change(&mut self, profiles: &mut Profiles, key: &str, change: Change) -> Result<(), Refused> {
         let key: Key = key.parse().map_err(|_| Refused::Unknown)?;
         if !self.learns {
-            return Err(Refused::Text("profiles are switched off: set alerts.profiles in the configuration".into()));
+            return Err(Refused::Text(
+                "profiles are switched off: set alerts.profiles in the configuration".into(),
+            ));
         }
         let known = match change {
             Change::Import(text, pin) => {
@@ -104,7 +109,11 @@ impl Shelf {
                 if *profile.key() != key {
                     return Err(Refused::Text(format!("the profile is of {}, not of {key}", profile.key())));
                 }
-                if pin { profiles.pin(profile) } else { profiles.import(profile) }
+                if pin {
+                    profiles.pin(profile)
+                } else {
+                    profiles.import(profile)
+                }
                 true
             }
             Change::Pin => {
