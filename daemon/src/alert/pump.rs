@@ -86,3 +86,51 @@ fn read(line: &[u8], eye: &mut impl Eye) {
         Err(e) => tracing::warn!("failed to read an event again: {e}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Hub, fake::publish};
+
+    #[derive(Default)]
+    struct Seen {
+        events: Vec<u64>,
+        gaps: u64,
+        reached: u64,
+    }
+
+    impl Eye for Seen {
+        fn wants(&mut self, plan: &Arc<EventPlan>) -> bool {
+            plan.name == "ping"
+        }
+
+        fn event(&mut self, event: &Event) {
+            self.events.push(event.cursor());
+        }
+
+        fn gap(&mut self) {
+            self.gaps += 1;
+        }
+
+        fn reached(&mut self, place: Place) {
+            self.reached = place.cursor;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_event_is_seen_once_and_what_is_forgotten_is_known() {
+        // One batch: what comes before it is taken is forgotten.
+        let hub = Hub::new(1);
+        publish(&hub, "a", [8, 16, 24]);
+        let mut pages = start(Feed::after(hub.clone(), None, 8, None).by(1));
+        let mut seen = Seen::default();
+        set_out(&pages.recv().await.unwrap(), 1, &mut seen);
+        assert_eq!((&seen.events[..], seen.gaps, seen.reached), (&[16, 24][..], 0, 24));
+        publish(&hub, "a", [32]);
+        publish(&hub, "a", [40]);
+        while seen.reached < 40 {
+            set_out(&pages.recv().await.unwrap(), 1, &mut seen);
+        }
+        assert_eq!((&seen.events[..], seen.gaps), (&[16, 24, 40][..], 1));
+    }
+}

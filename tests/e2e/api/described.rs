@@ -67,7 +67,7 @@ fn alerting(bed: &Bed) -> (String, String) {
     bundle.start().wait().expect("failed to wait");
     let id =
         wait_for("an incident", || bed.json("/v1/alerts?container=odd")[0]["id"].as_str().map(str::to_owned));
-    let profile = "remora-profile: 1\nimage: localhost/nginx\ndigest: sha256:1f0a\n";
+    let profile = "remora-profile: 1\nimage: localhost/nginx\ndigest: sha256:1f0a\nphases: {}\n";
     (id, profile.to_owned())
 }
 
