@@ -9,6 +9,9 @@ fn hides(c: char) -> bool {
 
 /// At most so many characters; `…` stands for what was cut.
 pub fn line(text: &str, most: usize) -> String {
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let (mut shown, mut size) = (String::with_capacity(text.len().min(most)), 0);
     // Where it is to be cut, should it be too long.
     let mut cut = 0;
