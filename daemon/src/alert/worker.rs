@@ -1,6 +1,7 @@
 //! The thread that owns the engine.
 
 mod ledger;
+mod look;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -9,7 +10,6 @@ use std::{
 };
 
 use remora_alert::engine::{self, Engine, Told};
-use remora_alert::event::Event;
 use remora_alert::meaning::Meanings;
 use remora_alert::rules::{Problem, Rules};
 use remora_wire::time::unix_ns;
@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::board::Matched;
 use super::command::{Command, RuleView};
 use super::keep::{Keep, Orphans};
-use super::pump::{self, Eye};
+use super::pump;
 use super::shelf::Shelf;
 use super::{Handle, Settings, Starting, files};
 use crate::api::Api;
@@ -29,6 +29,7 @@ use crate::outlet::place::{Kept, Place};
 use crate::tracer::contract::Description;
 use crate::worker::Stopped;
 use ledger::Ledgers;
+use look::{Look, Pair, Wanted};
 
 /// Shorter than the second for which the ring keeps what was read: who is killed has said how far it came.
 const TICK: Duration = Duration::from_millis(500);
@@ -43,6 +44,8 @@ const LAST: Duration = Duration::from_secs(3);
 pub struct Watch {
     settings: Settings,
     engine: Engine,
+    /// Until rules or meanings change.
+    wanted: Wanted,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
     keep: Keep,
@@ -62,38 +65,6 @@ pub struct Watch {
     problems: Vec<Problem>,
     /// By rule, since the daemon began.
     matches: BTreeMap<Arc<str>, u64>,
-}
-
-/// Container and rule.
-type Pair = (Arc<str>, Arc<str>);
-
-/// One look at a page.
-struct Look<'w> {
-    engine: &'w mut Engine,
-    place: Option<Place>,
-    gaps: u64,
-    matched: HashMap<Pair, u64>,
-}
-
-impl Eye for Look<'_> {
-    fn wants(&mut self, _tracer: &str, _name: &str) -> bool {
-        true
-    }
-
-    fn event(&mut self, event: &Event) {
-        self.engine.event(event);
-        for one in self.engine.matches() {
-            *self.matched.entry((one.container, one.rule)).or_default() += 1;
-        }
-    }
-
-    fn gap(&mut self) {
-        self.gaps += 1;
-    }
-
-    fn reached(&mut self, place: Place) {
-        self.place = Some(place);
-    }
 }
 
 impl Watch {
@@ -124,6 +95,7 @@ impl Watch {
             meanings: Meanings::default(),
             problems: Vec::new(),
             matches: BTreeMap::new(),
+            wanted: Wanted::new(),
             settings,
             engine,
             handle,
@@ -194,7 +166,8 @@ impl Watch {
 
     fn page(&mut self, page: &Page) {
         let epoch = self.epoch;
-        let mut look = Look { engine: &mut self.engine, place: self.place, gaps: 0, matched: HashMap::new() };
+        let (engine, wanted, matched) = (&mut self.engine, &mut self.wanted, HashMap::new());
+        let mut look = Look { engine, wanted, place: self.place, gaps: 0, matched };
         pump::set_out(page, epoch, &mut look);
         let Look { place, gaps, matched, .. } = look;
         self.place = place;
@@ -260,7 +233,10 @@ impl Watch {
 
     fn tick(&mut self) {
         let now = unix_ns();
-        self.engine.tick(now);
+        // While older events are looked at, time is theirs.
+        if self.reached() >= self.api.hub.newest() {
+            self.engine.tick(now);
+        }
         for incident in self.orphans.over(now) {
             self.tell(&incident);
         }
@@ -320,14 +296,14 @@ impl Watch {
 
     fn reload(&mut self) {
         let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir);
-        let (mut rules, more) = Rules::compile(&sources, Some(&self.meanings));
+        let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {
             tracing::error!("failed to take a rule: {problem}");
         }
-        rules.keep_rates_of(self.engine.rules());
         let count = rules.iter().filter(|r| r.enabled).count();
         self.engine.set_rules(rules);
+        self.wanted.clear();
         tracing::info!(rules = count, problems = problems.len(), "rules are read");
         self.handle.board.figure(|f| f.problems.clone_from(&problems));
         self.problems = problems;
