@@ -3,16 +3,19 @@
 use super::name;
 
 const FOLDERS_MAX: usize = 16;
+/// Bytes.
+const LENGTH_MAX: usize = 256;
 const LABELS_MAX: usize = 3;
 
 /// Adds a path, or a text that may be one.
 pub fn push(out: &mut String, path: &str) {
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let start = out.len();
     for (i, name) in path.split('/').enumerate() {
         if i > 0 {
             out.push('/');
         }
-        if i > FOLDERS_MAX {
+        if i > FOLDERS_MAX || out.len() - start > LENGTH_MAX {
             out.push(name::MADE_UP);
             return;
         }

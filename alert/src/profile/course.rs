@@ -41,9 +41,16 @@ impl Window {
 }
 
 impl Course {
+    /// As a file has it: a window begins anew.
+    pub fn again(since: u64, events: u64, runs: u32, converged: Option<u64>) -> Self {
+        Self { since, events, runs, converged, ..Self::default() }
+    }
+
     pub fn saw(&mut self, time: u64, new: bool) {
         if self.since == 0 {
             self.since = time;
+        }
+        if self.window.since == 0 {
             self.window.since = time;
         }
         self.events += 1;

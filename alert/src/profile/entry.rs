@@ -7,6 +7,7 @@ pub type Who = u16;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Replicas {
+    /// Sorted.
     known: [Who; 8],
     len: u8,
 }
@@ -16,16 +17,18 @@ impl Replicas {
 
     /// Whether it is new. Those beyond the eighth are not told apart.
     pub fn add(&mut self, who: Who) -> bool {
-        let new = !self.has(who) && self.len() < Self::MAX;
-        if new {
-            self.known[self.len()] = who;
-            self.len += 1;
+        let Err(at) = self.known[..self.len()].binary_search(&who) else { return false };
+        if self.len() == Self::MAX {
+            return false;
         }
-        new
+        self.known[at..].rotate_right(1);
+        self.known[at] = who;
+        self.len += 1;
+        true
     }
 
     pub fn has(&self, who: Who) -> bool {
-        self.iter().any(|known| known == who)
+        self.known[..self.len()].binary_search(&who).is_ok()
     }
 
     pub fn len(&self) -> usize {

@@ -1,7 +1,9 @@
 //! Learned profiles, one for each image and role: what its containers do, and how far something leaves that.
 
+mod compare;
 mod course;
 mod entry;
+mod file;
 mod hash;
 mod key;
 mod names;
@@ -13,6 +15,7 @@ mod told;
 mod tree;
 mod trie;
 
+pub use compare::{Difference, OfOthers, diff, merge};
 pub use entry::{Entry, Replicas};
 pub use key::{ANY_DIGEST, Key};
 pub use novelty::Novelty;
@@ -23,3 +26,6 @@ pub use store::{Profiles, Settings, Summary, Verdict};
 fn allocated(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ use crate::behaviour::Behaviour;
 use crate::time::SECOND;
 
 const DAY: u64 = 24 * 3600 * SECOND;
-/// A replica that is silent for so long does not count.
-const SILENT: u64 = DAY;
+/// A replica that is silent for so long does not count: it may have ended unheard.
+const SILENT: u64 = 3600 * SECOND;
 const ALIVE_MAX: usize = 256;
 /// New behaviour of a container that has no others beside it is learned on its third day.
 const DAYS: u32 = 3;
@@ -152,9 +152,11 @@ impl Profile {
         }
         let settled = learned.course.converged.is_some();
         if self.is_known_elsewhere(act) {
-            let new = !settled && act.may_learn && self.add(act, &entry(act), bounds);
+            if !settled && act.may_learn {
+                self.add(act, &entry(act), bounds);
+            }
             self.passed(act, false, bounds);
-            return if new { Outcome::Learned } else { Outcome::Known };
+            return Outcome::Known;
         }
         self.unknown(act, settled, bounds)
     }
@@ -182,7 +184,7 @@ impl Profile {
 
     /// Whether it is new: known now, or waiting for others to do it, too.
     fn learn(&mut self, act: &Act, settled: bool, bounds: Bounds) -> bool {
-        let alive = self.alive.len();
+        let alive = self.alive(act.time);
         if !settled && alive < 2 {
             return self.add(act, &entry(act), bounds);
         }
@@ -211,7 +213,8 @@ impl Profile {
     /// What goes on in the steady phase is no surprise at the start.
     fn is_known_elsewhere(&self, act: &Act) -> bool {
         let knows = |trees: [&Tree; 2]| {
-            let steady = act.phase == Phase::StartUp && trees[Phase::Steady as usize].find(act.behaviour).is_ok();
+            let steady =
+                act.phase == Phase::StartUp && trees[Phase::Steady as usize].find(act.behaviour).is_ok();
             steady || trees[act.phase as usize].find(act.behaviour).is_ok()
         };
         let inherited = self.inherited.as_ref();
@@ -233,7 +236,7 @@ impl Profile {
         let others = waiting.map_or(0, |w| w.entry.replicas.iter().filter(|who| *who != act.who).count());
         let once = act.phase == Phase::Steady && self.phases[0].tree.find(act.behaviour).is_ok();
         let half = |is: bool| if is { 0.5 } else { 1.0 };
-        let rarity = novelty::rarity(others, self.alive.len());
+        let rarity = novelty::rarity(others, self.alive(act.time));
         Outcome::Novel { leaves, factor: rarity * half(!settled) * half(once) }
     }
 
@@ -248,6 +251,10 @@ impl Profile {
         if self.inherited.as_ref().is_some_and(old) && self.state() == State::Converged {
             self.inherited = None;
         }
+    }
+
+    fn alive(&self, time: u64) -> usize {
+        self.alive.values().filter(|last| time.saturating_sub(**last) < SILENT).count()
     }
 
     fn lives(&mut self, who: Who, time: u64) {

@@ -1,16 +1,16 @@
 //! All profiles, and which one each container has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::entry::Who;
+use super::hash;
 use super::key::{ANY_DIGEST, Key};
 use super::novelty::{self, Novelty};
 use super::one::{Act, Bounds, Inherited, Outcome, Phase, Profile, State};
 use super::told::Told;
-use super::hash;
 use crate::behaviour::Behaviour;
 use crate::event::Event;
 use crate::meaning::EventMeaning;
@@ -87,7 +87,8 @@ struct Seat {
 
 impl Seat {
     fn who(&self) -> Who {
-        (self.hash >> 48) as Who
+        // Each bit of the hash counts.
+        ((self.hash ^ self.hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as Who
     }
 }
 
@@ -96,7 +97,7 @@ pub struct Profiles {
     settings: Settings,
     slots: Vec<Option<Profile>>,
     keys: BTreeMap<Arc<Key>, usize>,
-    seats: HashMap<Box<str>, Seat>,
+    seats: BTreeMap<Box<str>, Seat>,
     told: Told,
     evicted: BTreeMap<&'static str, u64>,
     bytes: usize,
@@ -197,18 +198,20 @@ impl Profiles {
         self.put(profile)
     }
 
-    /// Of the same image and role, the digest that was seen last.
+    /// Of the same image and role: one that has settled, else any, and of these the one that was seen last.
     fn predecessor(&self, key: &Key) -> Option<&Profile> {
         let same = |other: &Key| repository(&other.image) == repository(&key.image) && other.role == key.role;
         let all = self.keys.iter().filter(|(other, _)| same(other) && ***other != *key);
         let profiles = all.filter_map(|(_, at)| self.slots[*at].as_ref()).filter(|p| p.entries() > 0);
-        profiles.max_by_key(|profile| profile.last)
+        let settled = |profile: &Profile| matches!(profile.state(), State::Converged | State::Pinned);
+        profiles.max_by_key(|profile| (settled(profile), profile.last))
     }
 
     /// A profile from a file says whose successor it was, but not what that knew.
     fn inherit_again(&mut self, at: usize) {
         let Some(profile) = &self.slots[at] else { return };
-        let Some(waits) = profile.inherited.as_ref().filter(|i| i.trees.iter().all(|t| t.entries() == 0)) else {
+        let Some(waits) = profile.inherited.as_ref().filter(|i| i.trees.iter().all(|t| t.entries() == 0))
+        else {
             return;
         };
         let key = Key { digest: waits.digest.clone(), ..(*profile.key).clone() };
@@ -286,7 +289,7 @@ impl Profiles {
 
     fn measure(&self) -> usize {
         let profiles: usize = self.slots.iter().flatten().map(Profile::memory).sum();
-        let seats = self.seats.capacity() * (size_of::<(Box<str>, Seat)>() + 64);
+        let seats = self.seats.len() * (size_of::<(Box<str>, Seat)>() * 3 / 2 + 80);
         profiles + seats + self.told.bytes()
     }
 
@@ -334,7 +337,8 @@ impl Profiles {
         let (of, any) = (profile.key.clone(), profile.key.digest == ANY_DIGEST);
         let at = self.put(profile);
         let meant = |key: &Key| any && key.image == of.image && key.role == of.role;
-        let others: Vec<_> = self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
+        let others: Vec<_> =
+            self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
         for seat in self.seats.values_mut().filter(|seat| others.contains(&seat.profile)) {
             seat.profile = at;
         }

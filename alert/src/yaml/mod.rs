@@ -7,7 +7,7 @@ mod write;
 use serde_json::{Map as JsonMap, Value as Json};
 
 pub use members::Members;
-pub use read::read;
+pub use read::{read, read_up_to};
 pub use write::write;
 
 /// Where something lies in its file, both from 1.

@@ -11,9 +11,13 @@ const DEPTH_MAX: usize = 32;
 
 /// One document; a file without one is an empty map.
 pub fn read(text: &str) -> Result<Node, YamlError> {
+    read_up_to(text, LENGTH_MAX)
+}
+
+pub fn read_up_to(text: &str, length_max: usize) -> Result<Node, YamlError> {
     let begin = Place { line: 1, column: 1 };
-    if text.len() > LENGTH_MAX {
-        return Err(YamlError::new(begin, format!("the file is longer than {LENGTH_MAX} bytes")));
+    if text.len() > length_max {
+        return Err(YamlError::new(begin, format!("the file is longer than {length_max} bytes")));
     }
     let mut options = Options::default();
     options.emit_comments = false;
