@@ -154,7 +154,7 @@ install: ## put binaries, units and hook configuration in place (DESTDIR, PREFIX
 	@test -x build/remora || { echo "build/remora is missing: run make build first" >&2; exit 1; }
 	$(foreach binary,$(BINARIES),$(call put,755,build/$(binary),$(PREFIX)/bin/$(binary))$(newline))
 	$(foreach header,$(HEADERS),$(call put,644,bpf/$(header),$(PREFIX)/include/remora/$(header))$(newline))
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/remora $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d
+	install -d -m 755 $(addprefix $(DESTDIR)$(SYSCONFDIR)/remora,/ /tracers.d /rules.d)
 	test -e $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml || install -m 644 examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml
 	$(foreach unit,$(UNITS),$(call put_text,systemd/$(unit),$(PREFIX)/lib/systemd/system/$(unit))$(newline))
 	$(call put,644,systemd/remora.sysusers,$(PREFIX)/lib/sysusers.d/remora.conf)
@@ -171,7 +171,7 @@ uninstall: ## take away configuration first, the binaries last; logs and ledgers
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/remora.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/remora.conf
 	$(if $(LIVE),systemctl daemon-reload)
 	if cmp -s examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; then rm $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; fi
-	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d $(DESTDIR)$(SYSCONFDIR)/remora
+	-rmdir --ignore-fail-on-non-empty $(addprefix $(DESTDIR)$(SYSCONFDIR)/remora,/tracers.d /rules.d /)
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/remora/,$(HEADERS))
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/remora
 	rm -f $(foreach binary,remora remora-runtime remora-hook,$(DESTDIR)$(PREFIX)/bin/$(binary))

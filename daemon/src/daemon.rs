@@ -316,7 +316,16 @@ pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     if keep_state {
         return Ok(());
     }
-    for sub in ["containers", "ended", "tracers", "objects", "spool", history::FOLDER, alert::FOLDER, alert::PROFILES] {
+    for sub in [
+        "containers",
+        "ended",
+        "tracers",
+        "objects",
+        "spool",
+        history::FOLDER,
+        alert::FOLDER,
+        alert::PROFILES,
+    ] {
         remove(&config.state_dir.join(sub))?;
     }
     for file in ["changes.json", "attached.json", "otlp.json"] {

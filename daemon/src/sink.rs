@@ -78,8 +78,10 @@ impl FileSink {
     /// Finds the last cursor of this epoch.
     fn recover(&mut self, epoch: u64) -> io::Result<()> {
         let (_, tail) = self.out.tail()?;
-        let mut lines =
-            tail.split(|b| *b == b'\n').rev().filter_map(|l| serde_json::from_slice::<serde_json::Value>(l).ok());
+        let mut lines = tail
+            .split(|b| *b == b'\n')
+            .rev()
+            .filter_map(|l| serde_json::from_slice::<serde_json::Value>(l).ok());
         let mark = Self::marker(&self.out.path);
         let same = fs::read_to_string(&mark).is_ok_and(|m| m.trim() == epoch.to_string());
         if same {

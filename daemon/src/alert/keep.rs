@@ -106,7 +106,9 @@ mod tests {
     fn what_was_open_before_a_restart_is_over_after_its_window() {
         let dir = tempfile::tempdir().unwrap();
         let keep = Keep::new(dir.path()).unwrap();
-        for (id, state) in [("i-1", State::Open), ("i-2", State::Over), ("i-3", State::Open), ("i-4", State::Open)] {
+        for (id, state) in
+            [("i-1", State::Open), ("i-2", State::Over), ("i-3", State::Open), ("i-4", State::Open)]
+        {
             keep.put(&incident(id, state, Severity::High));
         }
         keep.remove("i-4");

@@ -17,7 +17,11 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use remora_alert::incident::Incident;
 use tokio::sync::{mpsc, oneshot};
@@ -71,7 +75,12 @@ pub fn open(config: &Config) -> io::Result<(Handle, Starting)> {
 }
 
 /// Looks at events until it is dropped.
-pub fn start(config: Arc<Config>, api: Api, starting: Starting, ends: mpsc::Receiver<Left>) -> io::Result<Worker> {
+pub fn start(
+    config: Arc<Config>,
+    api: Api,
+    starting: Starting,
+    ends: mpsc::Receiver<Left>,
+) -> io::Result<Worker> {
     Worker::start("alerts", move |stopped| async move {
         yield_to_others();
         worker::Watch::new(&config, api, starting).await.run(stopped, ends).await;

@@ -16,11 +16,12 @@ pub fn start(mut feed: Feed) -> mpsc::Receiver<Page> {
     let (sender, pages) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         loop {
-            match feed.next().await {
-                Some(page) if sender.send(page).await.is_ok() => {}
-                Some(_) => return,
-                None if feed.changed().await => {}
-                None => return,
+            let goes_on = match feed.next().await {
+                Some(page) => sender.send(page).await.is_ok(),
+                None => feed.changed().await,
+            };
+            if !goes_on {
+                return;
             }
         }
     });

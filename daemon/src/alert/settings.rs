@@ -129,7 +129,9 @@ pub fn syslog(text: &str) -> Result<SyslogPlace, String> {
         _ => address::unix(text).flatten().map(SyslogPlace::Unix),
     };
     place.ok_or_else(|| {
-        format!("is {text:?}: write udp://ADDRESS:PORT or tcp://ADDRESS:PORT with an IP address, or unix:/PATH")
+        format!(
+            "is {text:?}: write udp://ADDRESS:PORT or tcp://ADDRESS:PORT with an IP address, or unix:/PATH"
+        )
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_alert::engine::{self, Engine, Match, Told};
+use remora_alert::engine::{self, Engine, Told};
 use remora_alert::event::Event;
 use remora_alert::meaning::Meanings;
 use remora_alert::rules::{Problem, Rules};
@@ -64,12 +64,15 @@ pub struct Watch {
     matches: BTreeMap<Arc<str>, u64>,
 }
 
+/// Container and rule.
+type Pair = (Arc<str>, Arc<str>);
+
 /// One look at a page.
 struct Look<'w> {
     engine: &'w mut Engine,
     place: Option<Place>,
     gaps: u64,
-    matched: HashMap<Match, u64>,
+    matched: HashMap<Pair, u64>,
 }
 
 impl Eye for Look<'_> {
@@ -80,7 +83,7 @@ impl Eye for Look<'_> {
     fn event(&mut self, event: &Event) {
         self.engine.event(event);
         for one in self.engine.matches() {
-            *self.matched.entry(one).or_default() += 1;
+            *self.matched.entry((one.container, one.rule)).or_default() += 1;
         }
     }
 
@@ -102,7 +105,11 @@ impl Watch {
         let window = u64::try_from(settings.window.as_nanos()).unwrap_or(u64::MAX);
         let limits = engine::Settings {
             window,
-            learn: u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
+            // Without profiles none is ever believed.
+            learn: match settings.profiles {
+                true => u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
+                false => u64::MAX,
+            },
             memory: usize::try_from(settings.memory).unwrap_or(usize::MAX),
         };
         let engine = Engine::new(limits, Rules::default(), Meanings::default());
@@ -127,7 +134,7 @@ impl Watch {
             epoch,
             kept,
         };
-        watch.shelf.load(&mut watch.engine);
+        watch.shelf.load(watch.engine.profiles_mut());
         watch.look().await;
         watch
     }
@@ -154,7 +161,7 @@ impl Watch {
                 Some(left) = ends.recv() => self.ends.push_back((hub.newest(), left)),
                 _ = ticks.tick() => self.tick(),
                 _ = looks.tick() => self.look().await,
-                _ = writes.tick() => self.shelf.save(&self.engine),
+                _ = writes.tick() => self.shelf.save(self.engine.profiles()),
                 Some(page) = pages.recv() => self.page(&page),
             }
             self.settle();
@@ -177,7 +184,7 @@ impl Watch {
         }
         self.tick();
         self.settle();
-        self.shelf.save(&self.engine);
+        self.shelf.save(self.engine.profiles());
     }
 
     /// In this ring.
@@ -206,19 +213,19 @@ impl Watch {
         }
     }
 
-    fn count(&mut self, matched: HashMap<Match, u64>) {
+    fn count(&mut self, matched: HashMap<Pair, u64>) {
         if matched.is_empty() {
             return;
         }
         let rules = self.engine.rules();
-        for (one, times) in &matched {
-            *self.matches.entry(one.rule.clone()).or_default() += times;
+        for ((_, rule), times) in &matched {
+            *self.matches.entry(rule.clone()).or_default() += times;
         }
         self.handle.board.figure(|figures| {
-            for (one, times) in matched {
-                let Some(severity) = rules.get(&one.rule).map(|r| r.severity) else { continue };
-                let of = figures.matches.entry(one.container).or_default();
-                of.entry(one.rule).or_insert(Matched { severity, times: 0 }).times += times;
+            for ((container, rule), times) in matched {
+                let Some(severity) = rules.get(&rule).map(|r| r.severity) else { continue };
+                let of = figures.matches.entry(container).or_default();
+                of.entry(rule).or_insert(Matched { severity, times: 0 }).times += times;
             }
         });
     }
@@ -262,7 +269,7 @@ impl Watch {
             self.settle();
             self.kept.put(place, true);
         }
-        let (counts, profiles) = (self.engine.counts(), self.shelf.states(&self.engine));
+        let (counts, profiles) = (self.engine.counts(), Shelf::states(self.engine.profiles()));
         self.handle.board.figure(|f| (f.counts, f.profiles) = (counts, profiles));
     }
 
@@ -274,6 +281,10 @@ impl Watch {
         let gone = self.ledgers.forget();
         self.handle.board.figure(|f| gone.iter().for_each(|id| drop(f.matches.remove(&**id))));
         let tracers = self.api.registry.tracers().await;
+        if tracers.is_empty() {
+            // It is stopping.
+            return;
+        }
         let described: Vec<_> = tracers.iter().map(|t| t.description.clone()).collect();
         let same = |(a, b): (&Arc<Description>, &Arc<Description>)| Arc::ptr_eq(a, b);
         if described.len() != self.described.len() || !described.iter().zip(&self.described).all(same) {
@@ -299,16 +310,16 @@ impl Watch {
                 }
                 let _ = reply.send(all);
             }
-            Command::Profiles(reply) => drop(reply.send(self.shelf.list(&self.engine))),
-            Command::Profile(key, reply) => drop(reply.send(self.shelf.show(&self.engine, &key))),
+            Command::Profiles(reply) => drop(reply.send(Shelf::list(self.engine.profiles()))),
+            Command::Profile(key, reply) => drop(reply.send(Shelf::show(self.engine.profiles(), &key))),
             Command::Change(key, change, reply) => {
-                drop(reply.send(self.shelf.change(&mut self.engine, &key, change)));
+                drop(reply.send(self.shelf.change(self.engine.profiles_mut(), &key, change)));
             }
         }
     }
 
     fn reload(&mut self) {
-        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir);
+        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
         let (mut rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {

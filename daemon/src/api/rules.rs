@@ -1,10 +1,6 @@
 //! Rules: those there are, and reading their files again.
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json as object;
 
 use super::{Api, alerts::switched_off, changes::Root, json, problem};

@@ -51,7 +51,8 @@ fn sent(number: &mut impl Number, output: &OutputState) {
     number("remora_alert_output_up", help, Gauge, &labels, f64::from(u8::from(output.up)));
     let help = "Incidents that the output took, each telling of one.";
     number("remora_alert_output_sent_total", help, Counter, &labels, output.sent as f64);
-    let help = "Incidents that the output did not get: it refused them, or there was no room for all that waited.";
+    let help =
+        "Incidents that the output did not get: it refused them, or there was no room for all that waited.";
     number("remora_alert_output_dropped_total", help, Counter, &labels, output.dropped as f64);
     let help = "Sendings that failed and were, or are, tried again.";
     number("remora_alert_output_failures_total", help, Counter, &labels, output.failures as f64);

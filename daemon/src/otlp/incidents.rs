@@ -23,7 +23,8 @@ fn one(mut incident: Incident) -> ResourceLogs {
     let whom = if incident.subjects.is_empty() { Map::new() } else { incident.subjects.remove(0) };
     let mut attributes = Vec::new();
     flatten(Json::Object(whom), String::new(), &mut attributes);
-    let scope_logs = ScopeLogs { scope: Some(scope()), log_records: vec![record(incident)], ..ScopeLogs::default() };
+    let scope_logs =
+        ScopeLogs { scope: Some(scope()), log_records: vec![record(incident)], ..ScopeLogs::default() };
     ResourceLogs {
         resource: Some(resource(attributes)),
         scope_logs: vec![scope_logs],

@@ -78,8 +78,7 @@ pub fn form(incident: &Incident) -> String {
             ("lost", &incident.ledger.lost.to_string()),
         ],
     );
-    let mut alert =
-        json!({ "labels": labels, "annotations": annotations, "startsAt": incident.first });
+    let mut alert = json!({ "labels": labels, "annotations": annotations, "startsAt": incident.first });
     if let Some(over) = &incident.over {
         alert["endsAt"] = over.as_str().into();
     }

@@ -129,9 +129,7 @@ impl Receiver {
             Self::Webhook(webhook) => webhook.send(batch).await,
             Self::Syslog(syslog) => syslog.send(batch).await,
             Self::File(file) => file.send(batch),
-            Self::Otlp(collector) => {
-                collector.incidents(batch.iter().map(|e| e.body.as_str())).await
-            }
+            Self::Otlp(collector) => collector.incidents(batch.iter().map(|e| e.body.as_str())).await,
         }
     }
 }
@@ -190,7 +188,8 @@ impl Outputs {
             let outlet = Outlet::open(dir, &name, alertmanager::form);
             starting.managers.push((outlet, alertmanager::Alertmanager::new(&settings.alertmanager, url)));
         }
-        let mut add = |name, form, receiver| starting.receivers.push((Outlet::open(dir, name, form), receiver));
+        let mut add =
+            |name, form, receiver| starting.receivers.push((Outlet::open(dir, name, form), receiver));
         if let Some(webhook) = webhook::Webhook::new(&settings.webhook) {
             add("webhook", json, Receiver::Webhook(webhook));
         }

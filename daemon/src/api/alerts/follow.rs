@@ -35,7 +35,9 @@ impl Follower {
         let had = headers.get("last-event-id").and_then(|id| number(id.to_str().ok()?, board.began()));
         let mut waiting = VecDeque::new();
         if had.is_none() {
-            waiting.extend(board.incidents().into_iter().rev().filter(|i| i.state == open && i.number <= newest));
+            waiting.extend(
+                board.incidents().into_iter().rev().filter(|i| i.state == open && i.number <= newest),
+            );
         }
         Self { after: had.unwrap_or(newest), board, ask, news, waiting, is_sse }
     }
