@@ -95,7 +95,7 @@ fn target(args: &Args, follow: bool) -> String {
 /// What is open, then what comes, also when the daemon restarts.
 async fn follow(args: &Args, socket: &Path) -> anyhow::Result<()> {
     // What is wrong now is no restart.
-    client::get(socket, &target(args, false)).await?;
+    drop(client::get(socket, &target(args, false)).await?);
     let mut last = None;
     loop {
         let result = pass(args, socket, &mut last).await;
