@@ -15,8 +15,16 @@ use crate::tracer::file::trusted;
 const LARGEST: u64 = 1 << 20;
 const MOST: usize = 256;
 
+/// Who may have written what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Root,
+    /// Whoever asks for it checks rules, and obeys none.
+    Anybody,
+}
+
 /// What can be read, and what cannot.
-pub fn read(shipped: bool, dir: &Path) -> (Vec<Source>, Vec<Problem>) {
+pub fn read(shipped: bool, dir: &Path, by: By) -> (Vec<Source>, Vec<Problem>) {
     let mut sources = if shipped { Rules::shipped() } else { Vec::new() };
     let mut problems = Vec::new();
     let mut paths = match list(dir) {
@@ -29,26 +37,20 @@ pub fn read(shipped: bool, dir: &Path) -> (Vec<Source>, Vec<Problem>) {
     for beyond in paths.split_off(paths.len().min(MOST)) {
         problems.push(problem(&beyond, format!("there are more than {MOST} files")));
     }
-    let mut allowed = Vec::new();
-    for path in paths {
-        match trusted(&path) {
-            Ok(()) => allowed.push(path),
-            Err(why) => problems.push(problem(&path, why.to_string())),
-        }
-    }
-    let (read, failed) = named(&allowed);
+    let (read, failed) = named(&paths, by);
     sources.extend(read);
     problems.extend(failed);
     (sources, problems)
 }
 
 /// Of these files.
-pub fn named(paths: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) {
+pub fn named(paths: &[PathBuf], by: By) -> (Vec<Source>, Vec<Problem>) {
     let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        match text(path) {
+        let trust = if by == By::Root { trusted(path).map_err(|e| e.to_string()) } else { Ok(()) };
+        match trust.and_then(|()| text(path).map_err(|e| format!("failed to read the file: {e}"))) {
             Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
-            Err(e) => problems.push(problem(path, format!("failed to read the file: {e}"))),
+            Err(what) => problems.push(problem(path, what)),
         }
     }
     (sources, problems)
@@ -93,17 +95,14 @@ mod tests {
         }
         fs::write(dir.path().join("30.yaml"), b"\xff").unwrap();
         fs::write(dir.path().join("40.yaml"), vec![b'x'; LARGEST as usize + 1]).unwrap();
-        let (sources, problems) = read(false, dir.path());
+        let (sources, problems) = read(false, dir.path(), By::Root);
         let texts: Vec<&str> = sources.iter().map(|s| s.text.as_str()).collect();
         assert_eq!(texts, ["a", "b", "\0"]);
         let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.file, p.what)).collect();
         assert!(said[0].contains("30.yaml: failed to read") && said[1].contains("40.yaml"), "{said:?}");
-        assert_eq!(read(false, &dir.path().join("none")).1, []);
+        assert_eq!(read(false, &dir.path().join("none"), By::Root).1, []);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let (sources, problems) = read(false, dir.path());
-        assert!(
-            sources.is_empty() && problems.iter().all(|p| p.what.contains("has mode 777")),
-            "{problems:?}"
-        );
+        let (sources, problems) = read(false, dir.path(), By::Root);
+        assert!(sources.is_empty() && problems.iter().all(|p| p.what.contains("has mode 777")), "{problems:?}");
     }
 }

@@ -295,7 +295,7 @@ impl Watch {
     }
 
     fn reload(&mut self) {
-        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir);
+        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
         let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {

@@ -120,7 +120,7 @@ pub async fn run(args: Args, socket: impl Fn() -> anyhow::Result<PathBuf>) -> an
             let text = contents(&file)?;
             let key = parse(&text, &file.display().to_string())?.key().to_string();
             let target = format!("/v1/profiles/{}?pin={pin}", encode(&key));
-            client::send(&socket()?, Method::PUT, &target, text.into()).await?;
+            drop(client::send(&socket()?, Method::PUT, &target, text.into()).await?);
         }
         Verb::Pin { key } => drop(of(&key, "/pin", Method::POST).await?),
         Verb::Unpin { key } => drop(of(&key, "/unpin", Method::POST).await?),

@@ -3,7 +3,6 @@
 mod document;
 
 use std::{
-    collections::HashMap,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -12,7 +11,6 @@ use std::{
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use http_body_util::BodyExt;
-use remora_alert::engine::Told;
 use remora_alert::incident::{Incident, State};
 use serde_json::Value;
 
@@ -94,13 +92,13 @@ fn target(args: &Args, follow: bool) -> String {
     })
 }
 
-/// What there is, then what comes, also when the daemon restarts; nothing twice.
+/// What is open, then what comes, also when the daemon restarts.
 async fn follow(args: &Args, socket: &Path) -> anyhow::Result<()> {
     // What is wrong now is no restart.
-    client::get(socket, &target(args, false)).await?;
-    let mut printer = Printer { format: args.format, told: HashMap::new() };
+    drop(client::get(socket, &target(args, false)).await?);
+    let mut last = None;
     loop {
-        let result = pass(args, socket, &mut printer).await;
+        let result = pass(args, socket, &mut last).await;
         if result.as_ref().is_err_and(super::broken_pipe) {
             return result;
         }
@@ -108,20 +106,19 @@ async fn follow(args: &Args, socket: &Path) -> anyhow::Result<()> {
     }
 }
 
-async fn pass(args: &Args, socket: &Path, printer: &mut Printer) -> anyhow::Result<()> {
-    // First, so that nothing is told between the two.
-    let mut body = client::get(socket, &target(args, true)).await?;
-    let known: Vec<Incident> = client::json(socket, &target(args, false)).await?;
-    printer.told.retain(|id, _| known.iter().any(|i| i.id == *id));
-    known.iter().try_for_each(|incident| printer.incident(incident))?;
+/// `last` is the id of what was told last: behind that it goes on.
+async fn pass(args: &Args, socket: &Path, last: &mut Option<String>) -> anyhow::Result<()> {
+    let mut body = client::events(socket, &target(args, true), last.as_deref()).await?;
     let mut rest: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.context("the daemon ended the stream")?.into_data() else { continue };
         rest.extend_from_slice(&data);
         let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        for line in rest[..whole].split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            if let Told::Incident(incident) = serde_json::from_slice(line).context("failed to read an alert")? {
-                printer.incident(&incident)?;
+        for line in rest[..whole].split(|b| *b == b'\n') {
+            if let Some(id) = line.strip_prefix(b"id: ") {
+                *last = Some(String::from_utf8_lossy(id).into_owned());
+            } else if let Some(told) = line.strip_prefix(b"data: ") {
+                say(told, args.format)?;
             }
         }
         rest.drain(..whole);
@@ -129,26 +126,19 @@ async fn pass(args: &Args, socket: &Path, printer: &mut Printer) -> anyhow::Resu
     Ok(())
 }
 
-struct Printer {
-    format: Format,
-    /// What was printed of each: until when it reached, and its state.
-    told: HashMap<String, (String, State)>,
-}
-
-impl Printer {
-    fn incident(&mut self, incident: &Incident) -> io::Result<()> {
-        let now = (incident.last.clone(), incident.state);
-        if self.told.get(&incident.id) == Some(&now) {
-            return Ok(());
-        }
-        self.told.insert(incident.id.clone(), now);
-        let line = match self.format {
-            Format::Json => json_document(incident, false),
-            Format::Table => line(incident),
-        };
-        writeln!(io::stdout(), "{line}")?;
-        io::stdout().flush()
+/// Alarms are told with the incident that they are part of.
+fn say(told: &[u8], format: Format) -> anyhow::Result<()> {
+    let told: Value = serde_json::from_slice(told).context("failed to read an alert")?;
+    if told["gap"].is_object() {
+        eprintln!("remora: alerts are missing here: they were forgotten before they could be read");
     }
+    let Some(incident) = told.get("incident") else { return Ok(()) };
+    let line = match format {
+        Format::Json => json_document(incident, false),
+        Format::Table => line(&serde_json::from_value(incident.clone())?),
+    };
+    writeln!(io::stdout(), "{line}")?;
+    Ok(io::stdout().flush()?)
 }
 
 const HEAD: [&str; 7] = ["LAST", "STATE", "SEVERITY", "SCORE", "CONTAINER", "ID", "TITLE"];
@@ -166,12 +156,12 @@ fn row(incident: &Incident) -> Vec<String> {
 }
 
 /// One of them, where how wide the others will be is not known.
-pub fn line(incident: &Incident) -> String {
+fn line(incident: &Incident) -> String {
     let cells: Vec<String> = row(incident).iter().map(|cell| printable(cell)).collect();
     table::line(&cells, &[19, 5, 8, 5, 16, 14])
 }
 
-pub fn word(state: State) -> &'static str {
+fn word(state: State) -> &'static str {
     match state {
         State::Open => "open",
         State::Over => "over",

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use clap::Subcommand;
 use hyper::{Method, body::Bytes};
+use remora_alert::rules::Problem;
 use serde_json::Value;
 
 use super::events::at;
@@ -130,9 +131,8 @@ fn exception(value: &Value) -> String {
 
 async fn reload(socket: &Path) -> anyhow::Result<ExitCode> {
     let answer: Value = client::answer(socket, Method::POST, "/v1/rules/reload", Bytes::new()).await?;
-    let problems = answer.as_array().or_else(|| answer["problems"].as_array());
-    let problems: Vec<remora_alert::rules::Problem> =
-        serde_json::from_value(problems.cloned().unwrap_or_default().into()).context("failed to read the answer")?;
+    let problems: Vec<Problem> =
+        serde_json::from_value(answer["problems"].clone()).context("failed to read the daemon's answer")?;
     say(&problems);
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,7 +10,7 @@ use remora_alert::meaning::Meanings;
 use remora_alert::rules::test::{self, Outcome};
 use remora_alert::rules::{Problem, Rules, Source};
 
-use crate::alert::files;
+use crate::alert::files::{self, By};
 use crate::config::Config;
 use crate::decode::text::printable;
 
@@ -41,10 +41,10 @@ impl Which {
     pub fn compile(&self, config: &Config, instead: &[PathBuf]) -> anyhow::Result<Compiled> {
         let shipped = config.alerts.shipped_rules && !self.no_shipped;
         let (sources, mut problems) = match instead {
-            [] => files::read(shipped, self.folder(config)),
+            [] => files::read(shipped, self.folder(config), self.by()),
             paths => {
                 let own = if shipped { Rules::shipped() } else { Vec::new() };
-                let (named, problems) = files::named(paths);
+                let (named, problems) = files::named(paths, By::Anybody);
                 ([own, named].concat(), problems)
             }
         };
@@ -56,6 +56,11 @@ impl Which {
 
     fn folder<'a>(&'a self, config: &'a Config) -> &'a Path {
         self.rules.as_deref().unwrap_or(&config.alerts.rules_dir)
+    }
+
+    /// The configured folder is checked as the daemon checks it.
+    fn by(&self) -> By {
+        if self.rules.is_none() { By::Root } else { By::Anybody }
     }
 
     fn meanings(&self) -> anyhow::Result<Meanings> {
@@ -100,9 +105,9 @@ pub fn test(paths: &[PathBuf], which: &Which, config: &Config) -> anyhow::Result
 /// Of files, and of all files in folders.
 fn tests(paths: &[PathBuf]) -> (Vec<Source>, Vec<Problem>) {
     let (folders, named): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_dir());
-    let mut all = files::named(&named);
+    let mut all = files::named(&named, By::Anybody);
     for folder in folders {
-        let (sources, problems) = files::read(false, &folder);
+        let (sources, problems) = files::read(false, &folder, By::Anybody);
         all.0.extend(sources);
         all.1.extend(problems);
     }
