@@ -71,7 +71,7 @@ fn pass(engine: &mut Engine, happened: &Happened, clock: &mut u64) {
         Happened::Event(event) => event.time(),
         Happened::Ended(_, time) => *time,
     };
-    if time >= *clock + SECOND {
+    if time.saturating_sub(*clock) >= SECOND {
         *clock = time;
         engine.tick(time);
     }

@@ -88,7 +88,7 @@ pub fn report(recording: &Recording, learn: &[Recording], sources: &[Source], ou
         outcome.events, labels.containers.len(), sides[0].containers, sides[1].containers, labels.images.len(), kinds.len(),
         outcome.gaps, labels.date, labels.seed, labels.kernel, acts("probe"), acts("session"), acts("update"), acts("build"), acts("batch"),
     );
-    let _ = writeln!(out, "Profiles after learning ({} parts told, {hours} h): {:?}. Problems of rules: {}.", outcome.days, outcome.profiles, outcome.problems);
+    let _ = writeln!(out, "Profiles after learning ({hours} h, {} events in {} parts): {:?}. Problems of rules: {}.", outcome.learned_events, outcome.days, outcome.profiles, outcome.problems);
     let _ = write!(out, "SHA-256, beginnings: rules `{}`", hash_of(sources));
     for one in learn.iter().chain([recording]) {
         let _ = write!(out, ", seed {} events `{}` labels `{}`", one.labels.seed, hash(&one.events()), hash(&one.folder.join("labels.json")));
