@@ -1,5 +1,9 @@
 //! Alarms: what a rule says of an event, or what no profile knows; repetitions are counted, not told.
 
+pub(crate) mod digest;
+pub(crate) mod fold;
+pub(crate) mod raw;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,7 +73,7 @@ pub struct Alarm {
     /// Members `container` and `k8s` of the event.
     pub subject: Map<String, Value>,
     pub process: Actor,
-    /// The first event, whole.
+    /// The first event, whole unless it is a large one; of a repetition the latest.
     pub event: Map<String, Value>,
     /// The incident that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,3 +13,5 @@ pub mod alarm;
 pub mod incident;
 pub mod engine;
 pub mod time;
+mod bounded;
+mod shown;

@@ -41,7 +41,9 @@ fn base(path: &str) -> &str {
 /// Text that somebody wrote for this one time, or a number.
 fn is_value(word: &str) -> bool {
     let quoted = |c: char| c.is_whitespace() || c.is_control() || "'\"`$;|&<>(){}".contains(c);
-    word.is_empty() || word.len() > WORD_MAX && !word.starts_with(['/', '-']) || word.contains(quoted)
+    word.is_empty()
+        || word.len() > WORD_MAX && !word.starts_with(['/', '-'])
+        || word.contains(quoted)
         || word.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -163,7 +163,10 @@ fn magnitude(value: &Value) -> String {
     match value.as_i64() {
         Some(n) if n.unsigned_abs() <= 0xffff => n.to_string(),
         Some(n) => format!("about 2^{}", n.unsigned_abs().ilog2()),
-        None => value.as_f64().filter(|n| *n > 0.0).map_or_else(String::new, |n| format!("about 2^{:.0}", n.log2())),
+        None => value
+            .as_f64()
+            .filter(|n| *n > 0.0)
+            .map_or_else(String::new, |n| format!("about 2^{:.0}", n.log2())),
     }
 }
 

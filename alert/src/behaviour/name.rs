@@ -161,9 +161,26 @@ mod tests {
     #[test]
     fn chosen_names_stay() {
         for name in [
-            "passwd", "libssl.so.3", "x86_64-linux-gnu", "python3.11", "py3compile", "libQt5Core.so", "nginx",
-            "MyClassName.class", "UTF8", "ISO8859-1", "README.md", "docker-entrypoint.d", "é.txt", ".git", "",
-            "ib_io_rd-1", "00-default.conf", "base64", "facade", "libgcc_s.so.1",
+            "passwd",
+            "libssl.so.3",
+            "x86_64-linux-gnu",
+            "python3.11",
+            "py3compile",
+            "libQt5Core.so",
+            "nginx",
+            "MyClassName.class",
+            "UTF8",
+            "ISO8859-1",
+            "README.md",
+            "docker-entrypoint.d",
+            "é.txt",
+            ".git",
+            "",
+            "ib_io_rd-1",
+            "00-default.conf",
+            "base64",
+            "facade",
+            "libgcc_s.so.1",
         ] {
             assert_eq!(general(name), name);
         }

@@ -35,8 +35,14 @@ fn what_is_executed_is_by_program_and_template_and_who_did_it() {
 #[test]
 fn files_are_read_or_written() {
     let open = |flags: &str| json!({"file": {"path": "/tmp/x"}, "open": {"flags": flags, "created": true}});
-    assert_eq!(of("file", "open", open("O_RDONLY|O_CLOEXEC")), is("opened", "open:created,read", "worker-#", "/tmp/x"));
-    assert_eq!(of("file", "open", open("O_RDWR|O_CREAT")), is("opened", "open:created,write", "worker-#", "/tmp/x"));
+    assert_eq!(
+        of("file", "open", open("O_RDONLY|O_CLOEXEC")),
+        is("opened", "open:created,read", "worker-#", "/tmp/x")
+    );
+    assert_eq!(
+        of("file", "open", open("O_RDWR|O_CREAT")),
+        is("opened", "open:created,write", "worker-#", "/tmp/x")
+    );
     let failed = json!({"file": {"path": "/etc/x"}, "open": {"flags": "O_RDONLY", "error": "ENOENT"}});
     assert_eq!(of("file", "open", failed), is("opened", "open:read!", "worker-#", "/etc/x"));
     let chmod = json!({"file": {"path": "/bin/x", "mode": "4755"}});
@@ -46,8 +52,14 @@ fn files_are_read_or_written() {
 #[test]
 fn peers_are_by_class_of_address_and_port() {
     let to = |address: &str, port: u16| json!({"network": {"peer": {"address": address, "port": port}}});
-    assert_eq!(of("tcp", "connect", to("10.2.3.4", 5432)), is("connected", "connect", "worker-#", "private 10.2.0.0/16 5432"));
-    assert_eq!(of("tcp", "connect", to("127.0.0.1", 50000)), is("connected", "connect", "worker-#", "loopback ephemeral"));
+    assert_eq!(
+        of("tcp", "connect", to("10.2.3.4", 5432)),
+        is("connected", "connect", "worker-#", "private 10.2.0.0/16 5432")
+    );
+    assert_eq!(
+        of("tcp", "connect", to("127.0.0.1", 50000)),
+        is("connected", "connect", "worker-#", "loopback ephemeral")
+    );
     let asked = json!({"dns": {"question": {"name": "x1.y.example.com", "type": "A"}},
         "network": {"peer": {"address": "127.0.0.53"}}, "answer": {"direction": "outgoing", "rcode": "NOERROR"}});
     let operation = "answer:A,outgoing,NOERROR";

@@ -5,12 +5,15 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SelectEx
 use serde_json::Value as Json;
 
 use super::node::{Comparison, Function, Kind, Loop, Node, Operator, Position, Set};
+use super::reserved::unmasked;
 use super::terms::Terms;
 use super::value::Value;
 use super::{Definitions, ExpressionError, Glob, Network};
 
-/// Most operators and operands, definitions in place of their names: each may be looked at for each event.
-const NODES_MAX: usize = 512;
+/// Most operators and operands: each may be looked at for each event.
+const NODES_MAX: usize = 1024;
+/// Operators within operators, those of macros, too.
+const DEPTH_MAX: usize = 200;
 
 type Bound = Result<Node, ExpressionError>;
 
@@ -41,14 +44,14 @@ fn too_many() -> ExpressionError {
 }
 
 pub fn bind(root: &IdedExpr, text: &str, with: &Definitions, terms: &mut Terms) -> Bound {
-    Binder { with, terms, text, nodes: 0, within: Vec::new(), variable: None, looping: false }.node(root)
+    Binder { with, terms, text, depth: 0, within: Vec::new(), variable: None, looping: false }.node(root)
 }
 
 struct Binder<'b> {
     with: &'b Definitions,
     terms: &'b mut Terms,
     text: &'b str,
-    nodes: usize,
+    depth: usize,
     /// Macros that are being put in place.
     within: Vec<&'b str>,
     /// The loop's, where it can be seen.
@@ -64,30 +67,28 @@ impl<'b> Binder<'b> {
     }
 
     fn node(&mut self, of: &'b IdedExpr) -> Bound {
-        self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            return Err(too_many());
+        if self.depth == DEPTH_MAX {
+            let what = format!("more than {DEPTH_MAX} operators are within each other");
+            return Err(ExpressionError::new(0, what));
         }
+        self.depth += 1;
+        let bound = self.part(of);
+        self.depth -= 1;
+        bound
+    }
+
+    fn part(&mut self, of: &'b IdedExpr) -> Bound {
         match &of.expr {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => self.select(select),
             Expr::Call(call) => self.call(call),
             Expr::List(list) => {
-                let all = list.elements.iter().map(|e| self.element(e)).collect::<Result<Vec<_>, _>>()?;
-                Ok(listed(all))
+                Ok(listed(list.elements.iter().map(|e| self.node(e)).collect::<Result<_, _>>()?))
             }
             Expr::Comprehension(of) => self.comprehension(of),
             Expr::Map(_) | Expr::Struct(_) => Err(self.error("{", "maps cannot be written here")),
             Expr::Unspecified => Err(self.error("", "the expression has a part without content")),
-        }
-    }
-
-    /// Constants of a list cost nothing.
-    fn element(&mut self, of: &'b IdedExpr) -> Bound {
-        match &of.expr {
-            Expr::Literal(literal) => self.literal(literal),
-            _ => self.node(of),
         }
     }
 
@@ -114,19 +115,26 @@ impl<'b> Binder<'b> {
             return Ok(Node::Constant(Value::Made(list.iter().map(constant).collect())));
         }
         match self.with.macros.get_key_value(name) {
-            Some((name, parsed)) => {
-                if self.within.contains(&name.as_str()) {
-                    return Err(self.error(name, format!("the macro {name:?} needs itself")));
-                }
-                self.within.push(name);
-                let outer = self.variable.take();
-                let bound = self.node(&parsed.root);
-                self.variable = outer;
-                self.within.pop();
-                bound
-            }
-            None => Ok(Node::Term(self.terms.number(&[name]))),
+            Some((name, parsed)) => self.put(name, &parsed.root),
+            None => Ok(Node::Term(self.terms.number(&[unmasked(name)]))),
         }
+    }
+
+    /// The macro in the place of its name.
+    fn put(&mut self, name: &'b str, root: &'b IdedExpr) -> Bound {
+        if let Some(node) = self.terms.bound(name) {
+            return Ok(node);
+        }
+        if self.within.contains(&name) {
+            return Err(self.error(name, format!("the macro {name:?} needs itself")));
+        }
+        self.within.push(name);
+        // The loop around it is not its own.
+        let (variable, looping) = (self.variable.take(), std::mem::take(&mut self.looping));
+        let bound = self.node(root);
+        (self.variable, self.looping) = (variable, looping);
+        self.within.pop();
+        Ok(self.terms.share(name, bound?))
     }
 
     fn select(&mut self, select: &'b SelectExpr) -> Bound {
@@ -330,8 +338,45 @@ fn junction(and: bool, all: Vec<Node>) -> Node {
             node => flat.push(node),
         }
     }
+    if !and {
+        flat = merged(flat);
+        if flat.len() == 1 {
+            return flat.remove(0);
+        }
+    }
     flat.sort_by_key(Node::cost);
     if and { Node::And(flat) } else { Node::Or(flat) }
+}
+
+/// What is asked of the same text, asked at once.
+fn merged(all: Vec<Node>) -> Vec<Node> {
+    let mut merged: Vec<Node> = Vec::new();
+    for node in all {
+        let mut node = Some(node);
+        merged.iter_mut().for_each(|into| node = node.take().and_then(|node| merge(into, node)));
+        merged.extend(node);
+    }
+    merged
+}
+
+/// What could not be merged.
+fn merge(into: &mut Node, node: Node) -> Option<Node> {
+    match (into, node) {
+        (Node::Has(a, of, texts), Node::Has(b, same_of, more)) if *a == b && same(of, &same_of) => {
+            texts.extend(more)
+        }
+        (Node::Glob(of, globs), Node::Glob(same_of, more)) if same(of, &same_of) => globs.extend(more),
+        (_, node) => return Some(node),
+    }
+    None
+}
+
+fn same(a: &Node, b: &Node) -> bool {
+    match (a, b) {
+        (Node::Item, Node::Item) => true,
+        (Node::Term(a), Node::Term(b)) | (Node::Shared(a, _), Node::Shared(b, _)) => a == b,
+        _ => false,
+    }
 }
 
 fn comparison(name: &str) -> Option<Comparison> {

@@ -33,6 +33,7 @@ fn value<'e>(node: &'e Node, view: &View<'e>, item: Option<&Value<'e>>) -> Optio
         Node::Constant(value) => Some(borrowed(value)),
         Node::Term(term) => view.get(*term).map(Value::of),
         Node::Item => item.cloned(),
+        Node::Shared(number, of) => view.shared(*number).get_or_init(|| value(of, view, None)).clone(),
         Node::Member(of, name) => member(&ask(of)?, name),
         Node::Index(of, by) => index(&ask(of)?, &ask(by)?),
         Node::HasTerm(term) => yes(view.get(*term).is_some()),
@@ -136,7 +137,11 @@ fn index<'e>(of: &Value<'e>, by: &Value<'_>) -> Option<Value<'e>> {
 
 fn among(what: &Value<'_>, all: Value<'_>) -> Option<bool> {
     match all {
-        Value::Members(all) => Some(all.contains_key(what.text()?)),
+        Value::Members(all) => match what {
+            Value::Text(name) => Some(all.contains_key(&**name)),
+            Value::Int(_) | Value::Uint(_) | Value::Float(_) | Value::Bool(_) => Some(false),
+            _ => None,
+        },
         Value::Elements(all) => Some(all.iter().any(|one| Value::of(one).equals(what))),
         Value::Made(all) => Some(all.iter().any(|one| one.equals(what))),
         _ => None,

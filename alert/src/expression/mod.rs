@@ -8,6 +8,7 @@ mod glob;
 mod need;
 mod network;
 mod node;
+mod reserved;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,7 @@ impl Parsed {
             return Err(ExpressionError::new(0, what));
         }
         let parser = PrattParser::new().max_recursion_depth(DEPTH_MAX);
-        let root = parser.parse(text).map_err(|errors| match errors.errors.first() {
+        let root = parser.parse(&reserved::masked(text)).map_err(|errors| match errors.errors.first() {
             Some(e) => {
                 let what = e.msg.trim_start_matches("Syntax error: ");
                 ExpressionError::new(offset(text, e.pos), format!("the expression cannot be read: {what}"))

@@ -46,6 +46,7 @@ pub fn tracers(node: &Node) -> Names {
 
 fn of(node: &Node, term: usize) -> Names {
     match node {
+        Node::Shared(_, inner) => of(inner, term),
         Node::And(all) => all.iter().fold(Names::Any, |names, part| names.and(of(part, term))),
         Node::Or(all) => all.iter().fold(Names::Of(BTreeSet::new()), |names, part| names.or(of(part, term))),
         Node::Compare(Comparison::Equal, sides) => match &**sides {

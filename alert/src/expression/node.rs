@@ -1,5 +1,7 @@
 //! An expression, bound.
 
+use std::sync::Arc;
+
 use super::glob::Glob;
 use super::network::Network;
 use super::value::Value;
@@ -11,6 +13,8 @@ pub enum Node {
     Term(usize),
     /// What the loop is at.
     Item,
+    /// A macro, by its number among those that all expressions share: its value is found once an event.
+    Shared(usize, Arc<Node>),
     Member(Box<Node>, String),
     Index(Box<Node>, Box<Node>),
     HasTerm(usize),
@@ -133,6 +137,7 @@ impl Node {
     pub fn parts(&self) -> Vec<&Node> {
         match self {
             Self::Constant(_) | Self::Term(_) | Self::Item | Self::HasTerm(_) => Vec::new(),
+            Self::Shared(_, of) => vec![of],
             Self::Member(of, _)
             | Self::HasMember(of, _)
             | Self::Not(of)
@@ -157,6 +162,8 @@ impl Node {
     /// How long it takes, roughly, in comparisons of short texts.
     pub fn cost(&self) -> usize {
         let own = match self {
+            // Others have asked for it before, or will.
+            Self::Shared(_, of) => return 1 + of.cost() / 4,
             Self::Constant(_) | Self::Item => 0,
             Self::Term(_) | Self::HasTerm(_) | Self::Compare(..) => 1,
             Self::Has(Position::Anywhere, _, all) => 8 * all.len(),

@@ -82,7 +82,8 @@ pub struct Node {
 pub struct Edge {
     pub from: String,
     pub to: String,
-    /// `executed`, `opened`, `connected`, …: the class of the event's behaviour.
+    /// `executed`, `opened`, `connected`, …: the class of the event's behaviour, or where that says more what was done:
+    /// `wrote`, `chmod`, `forked`.
     pub kind: String,
     pub count: u64,
 }

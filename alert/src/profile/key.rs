@@ -63,7 +63,10 @@ mod tests {
     fn names_of_files_are_harmless() {
         let key = Key { image: "a/../..\0 x".into(), digest: "d".into(), role: String::new() };
         let name = key.file_name();
-        assert!(name.ends_with(".yaml") && !name.contains(['/', '\0', ' ']) && !name.starts_with('.'), "{name}");
+        assert!(
+            name.ends_with(".yaml") && !name.contains(['/', '\0', ' ']) && !name.starts_with('.'),
+            "{name}"
+        );
         assert_ne!(name, Key { role: "r".into(), ..key }.file_name());
     }
 }

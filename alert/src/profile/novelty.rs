@@ -51,7 +51,8 @@ pub fn depth(b: &Behaviour, leaves: Leaves, place: &Place) -> f64 {
     if let Some(before) = place.before {
         return before;
     }
-    let elsewhere = matches!(leaves, Leaves::Role { elsewhere: true } | Leaves::Attribute { elsewhere: true, .. });
+    let elsewhere =
+        matches!(leaves, Leaves::Role { elsewhere: true } | Leaves::Attribute { elsewhere: true, .. });
     let depth = match place.level {
         0 => 4.0,
         1 if matches!(leaves, Leaves::Operation { variant: true }) => 1.5,
@@ -107,7 +108,8 @@ fn done(b: &Behaviour, attribute: &str) -> String {
 /// Of a container, which may want to deceive: without control characters, and not long.
 fn shown(text: &str) -> String {
     let escaped = |c: char| {
-        let hidden = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if hidden { c.escape_unicode().collect() } else { String::from(c) }
     };
     let cut: String = text.chars().take(TEXT_MAX).map(escaped).collect();

@@ -213,7 +213,8 @@ impl Profile {
     /// What goes on in the steady phase is no surprise at the start.
     fn is_known_elsewhere(&self, act: &Act) -> bool {
         let knows = |trees: [&Tree; 2]| {
-            let steady = act.phase == Phase::StartUp && trees[Phase::Steady as usize].find(act.behaviour).is_ok();
+            let steady =
+                act.phase == Phase::StartUp && trees[Phase::Steady as usize].find(act.behaviour).is_ok();
             steady || trees[act.phase as usize].find(act.behaviour).is_ok()
         };
         let inherited = self.inherited.as_ref();

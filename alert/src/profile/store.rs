@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::entry::Who;
+use super::hash;
 use super::key::{ANY_DIGEST, Key};
 use super::novelty::{self, Novelty};
 use super::one::{Act, Bounds, Inherited, Outcome, Phase, Profile, State};
 use super::told::Told;
-use super::hash;
 use crate::behaviour::Behaviour;
 use crate::event::Event;
 use crate::meaning::EventMeaning;
@@ -209,7 +209,8 @@ impl Profiles {
     /// A profile from a file says whose successor it was, but not what that knew.
     fn inherit_again(&mut self, at: usize) {
         let Some(profile) = &self.slots[at] else { return };
-        let Some(waits) = profile.inherited.as_ref().filter(|i| i.trees.iter().all(|t| t.entries() == 0)) else {
+        let Some(waits) = profile.inherited.as_ref().filter(|i| i.trees.iter().all(|t| t.entries() == 0))
+        else {
             return;
         };
         let key = Key { digest: waits.digest.clone(), ..(*profile.key).clone() };
@@ -335,7 +336,8 @@ impl Profiles {
         let (of, any) = (profile.key.clone(), profile.key.digest == ANY_DIGEST);
         let at = self.put(profile);
         let meant = |key: &Key| any && key.image == of.image && key.role == of.role;
-        let others: Vec<_> = self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
+        let others: Vec<_> =
+            self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
         for seat in self.seats.values_mut().filter(|seat| others.contains(&seat.profile)) {
             seat.profile = at;
         }

@@ -33,11 +33,18 @@ impl Default for Tree {
 pub enum Leaves {
     Class,
     /// Whether the same event is known with other qualities.
-    Operation { variant: bool },
+    Operation {
+        variant: bool,
+    },
     /// Whether another role does just that, or this one does with success what failed now.
-    Role { elsewhere: bool },
+    Role {
+        elsewhere: bool,
+    },
     /// So many segments of the attribute are known.
-    Attribute { known: usize, elsewhere: bool },
+    Attribute {
+        known: usize,
+        elsewhere: bool,
+    },
 }
 
 impl Tree {

@@ -109,7 +109,8 @@ impl Trie {
     fn insert(&mut self, segment: Segment) -> usize {
         let at = self.place(segment).unwrap_or_else(|at| at);
         self.children.reserve_exact(1);
-        self.children.insert(at, Child { kind: segment.kind, name: segment.name.into(), below: Self::default() });
+        self.children
+            .insert(at, Child { kind: segment.kind, name: segment.name.into(), below: Self::default() });
         at
     }
 

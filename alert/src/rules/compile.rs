@@ -10,7 +10,7 @@ use super::problem::{self, Problem, Source};
 use super::rate::Rate;
 use super::rule::{Exception, Rule, placeholders};
 use super::{Rules, definitions};
-use crate::expression::{Definitions, Expression, Names, Terms};
+use crate::expression::{Definitions, Expression, ExpressionError, Names, Terms};
 use crate::meaning::Meanings;
 use crate::yaml::{self, Members, Node, YamlError};
 
@@ -30,9 +30,8 @@ pub fn compile(files: &[Source], meanings: Option<&Meanings>) -> (Rules, Vec<Pro
         }
     }
     let known = meanings.map(|m| Arc::new(Known::new(m)));
-    let definitions = definitions::read(&read, &mut problems);
-    let mut compiler =
-        Compiler { definitions, known: known.clone(), rules: Vec::new(), terms: Terms::default(), problems };
+    let (definitions, terms) = definitions::read(&read, &mut problems);
+    let mut compiler = Compiler { definitions, known: known.clone(), rules: Vec::new(), terms, problems };
     for (source, node) in &read {
         compiler.file(source, node);
     }
@@ -199,11 +198,7 @@ impl Compiler {
             let path = self.terms.path(term).join(".");
             if let Err(what) = self.check_path(&path, events) {
                 let at = condition.node.text()?.find(&path).unwrap_or_default();
-                return Err(problem::within(
-                    source,
-                    condition.node,
-                    crate::expression::ExpressionError { at, what },
-                ));
+                return Err(problem::within(source, condition.node, ExpressionError { at, what }));
             }
         }
         Ok(())

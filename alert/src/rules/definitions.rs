@@ -19,29 +19,29 @@ struct Reader {
     places: BTreeMap<String, String>,
 }
 
-pub fn read(files: &[(&Source, Node)], problems: &mut Vec<Problem>) -> Definitions {
+pub fn read(files: &[(&Source, Node)], problems: &mut Vec<Problem>) -> (Definitions, Terms) {
     let mut reader = Reader::default();
     let mut macros = Vec::new();
     for (source, node) in files {
         for (name, value) in members(source, node, "lists", problems) {
             if let Err(e) = reader.list(source, name, value) {
-                reader.refuse(source, name, e, problems);
+                problems.push(reader.refuse(source, name, e));
             }
         }
         for (name, value) in members(source, node, "macros", problems) {
             match reader.named(source, name, value) {
                 Ok(condition) => macros.push((*source, name, condition)),
-                Err(e) => reader.refuse(source, name, e, problems),
+                Err(e) => problems.push(reader.refuse(source, name, e)),
             }
         }
     }
+    let mut terms = Terms::default();
     for (source, name, condition) in macros {
-        let bound = Expression::bind(&condition.parsed, &reader.definitions, &mut Terms::default());
-        if let Err(e) = bound {
-            reader.refuse(source, name, problem::within(source, condition.node, e), problems);
+        if let Err(e) = Expression::bind(&condition.parsed, &reader.definitions, &mut terms) {
+            problems.push(reader.refuse(source, name, problem::within(source, condition.node, e)));
         }
     }
-    reader.definitions
+    (reader.definitions, terms)
 }
 
 fn members<'n>(
@@ -73,13 +73,16 @@ fn name_of(node: &Node) -> Result<&str, YamlError> {
 }
 
 impl Reader {
-    /// Rules that need it are refused, too.
-    fn refuse(&mut self, source: &Source, name: &Node, mut error: YamlError, problems: &mut Vec<Problem>) {
-        if let Ok(name) = name.text() {
-            self.definitions.refused.insert(name.to_owned());
-            error.what = format!("{name}: {}", error.what);
+    /// Rules that need it are refused, too; where another file has defined it, that stands.
+    fn refuse(&mut self, source: &Source, name: &Node, mut error: YamlError) -> Problem {
+        if let Ok(text) = name.text() {
+            let here = place(source, name);
+            if self.places.get(text).is_none_or(|first| *first == here) {
+                self.definitions.refused.insert(text.to_owned());
+            }
+            error.what = format!("{text}: {}", error.what);
         }
-        problems.push(Problem::new(source, "", error));
+        Problem::new(source, "", error)
     }
 
     fn new_name<'n>(&mut self, source: &Source, node: &'n Node) -> Result<&'n str, YamlError> {
@@ -87,7 +90,7 @@ impl Reader {
         match self.places.get(name) {
             Some(place) => Err(node.error(format!("it is defined already, at {place}"))),
             None => {
-                self.places.insert(name.to_owned(), format!("{}:{}", source.name, node.place.line));
+                self.places.insert(name.to_owned(), place(source, node));
                 Ok(name)
             }
         }
@@ -131,6 +134,10 @@ impl Reader {
         }
         Ok(condition)
     }
+}
+
+fn place(source: &Source, node: &Node) -> String {
+    format!("{}:{}", source.name, node.place.line)
 }
 
 fn elements_of(node: &Node) -> Result<Vec<serde_json::Value>, YamlError> {

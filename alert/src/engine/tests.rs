@@ -1,0 +1,7 @@
+//! Stories, from events to what is told of them.
+
+mod folding;
+mod hostile;
+mod joining;
+mod scores;
+pub mod support;
