@@ -1,7 +1,6 @@
-//! Holds the shipped rules against what `tests/alerts/record` wrote down: each container do.RULE must make RULE speak, and
-//! near.RULE must not. `cargo run -p remora-alert --example behaviours FILE.ndjson [--all] [--matches]`: with --all each rule
-//! must have both containers, with --matches all that spoke is printed, and the line of its
-//! first event.
+//! Holds the shipped rules against what `tests/alerts/record` wrote down: each container do.RULE must make RULE speak,
+//! and near.RULE must not. `cargo run -p remora-alert --example behaviours FILE.ndjson [--all] [--matches]`: with --all
+//! each rule must have both containers, with --matches all that spoke is printed, and the line of its first event.
 
 use std::collections::BTreeMap;
 use std::fs::File;
