@@ -134,16 +134,33 @@ run_attack() { # run_attack ATTACK TARGET VARIANT
     esac
 }
 
+# An attacker comes when there is something to attack, and not while it starts.
+await() { # await REPLICA
+    local port
+    case ${1%-*} in
+    web-* | proxy-*) port=80 ;;
+    app-*) port=8000 ;;
+    db-postgres) port=5432 ;;
+    db-sqlite) port=7000 ;;
+    *) return 0 ;;
+    esac
+    for _ in $(seq 120); do
+        ! hub bash -c "exec 3<>/dev/tcp/${addresses[$1]}/$port" 2>/dev/null || return 0
+        sleep 0.5
+    done
+    say "$1 does not answer"
+}
+
 run_steps() {
+    await "$victim"
+    sleep 2
     steps
     sleep 2
     replace "$victim"
-    sleep 1
 }
 
 run_by_cron() {
     scripted mv "$script" "${script%.new}"
     rm -f "${script%.new}"
     replace "$victim"
-    sleep 1
 }

@@ -73,6 +73,7 @@ group = "root"
 at_start = false
 [limits]
 ring_bytes = "16MiB"
+history_bytes = "256MiB"
 [tracers]
 preload = ["default", "security"]
 detach_after = "1h"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::judge::Raw;
+use crate::judge::{Raw, container_of, first_of};
 use crate::labels::{Recording, Set};
 use crate::run::Outcome;
 use crate::side::side;
@@ -16,8 +16,17 @@ fn shown(raw: &Raw) -> String {
         }
         at.map(ToString::to_string).unwrap_or_default()
     };
-    let parts = ["event.name", "process.comm", "process.executable.path", "process.command_args", "file.path", "open.flags",
-        "network.peer.address", "network.peer.port", "dns.question.name"];
+    let parts = [
+        "event.name",
+        "process.comm",
+        "process.executable.path",
+        "process.command_args",
+        "file.path",
+        "open.flags",
+        "network.peer.address",
+        "network.peer.port",
+        "dns.question.name",
+    ];
     parts.iter().map(|p| text(p)).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -41,11 +50,34 @@ pub fn write(recording: &Recording, outcome: &Outcome) -> String {
         let told = if told { " **in an incident**" } else { "" };
         let _ = writeln!(out, "- {rules} | {act} | {image} | {count}{told} | `{example}`");
     }
+    out += "\n# The same after folding, by class\n\n";
+    let mut classes: BTreeMap<(String, &str), (u64, String)> = BTreeMap::new();
+    for alarm in &outcome.heard.alarms {
+        let (container, first) = (container_of(alarm), first_of(alarm));
+        if recording.set_of(container) != Some(Set::Tuning) || recording.is_attacked(container, first) {
+            continue;
+        }
+        let act = recording
+            .acts(recording.name_of(container), first)
+            .next()
+            .map_or("load", |act| act.what.as_str());
+        let class = classes.entry((alarm.rule.clone(), act)).or_default();
+        class.0 += 1;
+        class.1 = format!("{} (score {:.1}): {}", recording.name_of(container), alarm.score, alarm.summary);
+    }
+    for ((rule, act), (count, example)) in classes {
+        let _ = writeln!(out, "- {rule} | {act} | {count} | {example}");
+    }
     out += "\n# Incidents that are false, on the tuning side\n\n";
     for incident in outcome.heard.incidents.values() {
-        let ours = crate::judge::sides(incident).into_iter().any(|id| recording.set_of(id) == Some(Set::Tuning));
+        let ours =
+            crate::judge::sides(incident).into_iter().any(|id| recording.set_of(id) == Some(Set::Tuning));
         if ours && crate::judge::is_false(recording, incident) {
-            let _ = writeln!(out, "- {} {} {:?}: {}", incident.score, incident.title, incident.rules, incident.text);
+            let _ = writeln!(
+                out,
+                "- {} {} {:?}: {}",
+                incident.score, incident.title, incident.rules, incident.text
+            );
         }
     }
     out += "\n# Steps of attacks on the tuning side that are missed\n\n";

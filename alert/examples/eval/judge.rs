@@ -93,7 +93,8 @@ pub fn step(recording: &Recording, heard: &Heard, step: &Step) -> Seen {
     let here = |container: &str| recording.name_of(container) == step.container;
     // What a harmless session did at the same time, in the same container, may be what was alarmed of.
     let surely = |raw: &&Raw| recording.acts(&step.container, raw.time).all(|act| act.what == "update");
-    let of_step = heard.raw.iter().filter(|r| (from..=to).contains(&r.time) && here(&r.container)).filter(surely);
+    let of_step =
+        heard.raw.iter().filter(|r| (from..=to).contains(&r.time) && here(&r.container)).filter(surely);
     let raw: Vec<_> = of_step.collect();
     let incident = raw.iter().any(|r| heard.incidents_of(r).next().is_some());
     Seen { raw: !raw.is_empty(), incident }

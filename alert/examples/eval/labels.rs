@@ -97,8 +97,11 @@ impl Recording {
             let path = folder.join(name);
             fs::read_to_string(&path).map_err(|e| format!("failed to read {}: {e}", path.display()))
         };
-        let bad = |what: &str, e: serde_json::Error| format!("failed to understand {what} of {}: {e}", folder.display());
-        let labels: Labels = serde_json::from_str(&read("labels.json")?).map_err(|e| bad("labels.json", e))?;
+        let bad = |what: &str, e: serde_json::Error| {
+            format!("failed to understand {what} of {}: {e}", folder.display())
+        };
+        let labels: Labels =
+            serde_json::from_str(&read("labels.json")?).map_err(|e| bad("labels.json", e))?;
         let tracers = serde_json::from_str(&read("tracers.json")?).map_err(|e| bad("tracers.json", e))?;
         let by_id = labels.containers.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect();
         let mut all = Self {

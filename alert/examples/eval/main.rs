@@ -1,10 +1,10 @@
-//! eval RECORDING [--learn RECORDING]… [--hours N] [--rules DIR] [--findings FILE] [--write docs/evaluation.md]: what the alert layer makes
+//! eval RECORDING [--learn RECORDING]… [--rounds N] [--rules DIR] [--findings FILE] [--write docs/evaluation.md]: what the alert layer makes
 //! of a recording of tests/eval/record, held against its labels.
 
-mod cost;
 mod findings;
 mod judge;
 mod labels;
+mod memory;
 mod reader;
 mod run;
 mod side;
@@ -18,7 +18,7 @@ use remora_alert::rules::{Rules, Source};
 use crate::labels::Recording;
 
 #[global_allocator]
-static MEMORY: cost::Counting = cost::Counting;
+static MEMORY: memory::Counting = memory::Counting;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -27,7 +27,8 @@ struct Options {
     recording: PathBuf,
     /// Of which only what comes before attacks is learned.
     learn: Vec<PathBuf>,
-    hours: f64,
+    /// How often all of that is told, each time as further days.
+    rounds: u32,
     rules: Option<PathBuf>,
     findings: Option<PathBuf>,
     write: Option<PathBuf>,
@@ -35,13 +36,22 @@ struct Options {
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options =
-            Self { recording: PathBuf::new(), learn: vec![], hours: 3.0, rules: None, findings: None, write: None };
+        let mut options = Self {
+            recording: PathBuf::new(),
+            learn: vec![],
+            rounds: 4,
+            rules: None,
+            findings: None,
+            write: None,
+        };
         while let Some(word) = words.next() {
             let mut path = || words.next().map(PathBuf::from).ok_or(format!("{word} takes a value"));
             match word.as_str() {
                 "--learn" => options.learn.push(path()?),
-                "--hours" => options.hours = path()?.to_string_lossy().parse().map_err(|e| format!("--hours: {e}"))?,
+                "--rounds" => {
+                    options.rounds =
+                        path()?.to_string_lossy().parse().map_err(|e| format!("--rounds: {e}"))?
+                }
                 "--rules" => options.rules = Some(path()?),
                 "--findings" => options.findings = Some(path()?),
                 "--write" => options.write = Some(path()?),
@@ -49,7 +59,10 @@ impl Options {
             }
         }
         if options.recording.as_os_str().is_empty() {
-            return Err("usage: eval RECORDING [--learn RECORDING]… [--hours N] [--rules DIR] [--write FILE]".to_owned());
+            return Err(
+                "usage: eval RECORDING [--learn RECORDING]… [--rounds N] [--rules DIR] [--write FILE]"
+                    .to_owned(),
+            );
         }
         Ok(options)
     }
@@ -59,12 +72,14 @@ impl Options {
 fn sources(folder: Option<&PathBuf>) -> Result<Vec<Source>> {
     let mut sources = Rules::shipped();
     let Some(folder) = folder else { return Ok(sources) };
-    let entries = std::fs::read_dir(folder).map_err(|e| format!("failed to read {}: {e}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).map_err(|e| format!("failed to read {}: {e}", folder.display()))?;
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     paths.sort();
     for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(|e| format!("failed to read {}: {e}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| format!("failed to read {}: {e}", path.display()))?;
         sources.push(Source { name: path.display().to_string(), text });
     }
     Ok(sources)
@@ -74,8 +89,8 @@ fn evaluate(options: &Options) -> Result<()> {
     let recording = Recording::open(&options.recording)?;
     let learn = options.learn.iter().map(|path| Recording::open(path)).collect::<Result<Vec<_>>>()?;
     let sources = sources(options.rules.as_ref())?;
-    let mut outcome = run::run(&recording, &learn, options.hours, &sources)?;
-    let report = table::report(&recording, &learn, &sources, &mut outcome, options.hours);
+    let mut outcome = run::run(&recording, &learn, options.rounds, &sources)?;
+    let report = table::report(&recording, &learn, &sources, &mut outcome, options.rounds);
     println!("{report}");
     if let Some(path) = &options.findings {
         let text = findings::write(&recording, &outcome);

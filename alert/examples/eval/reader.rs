@@ -16,11 +16,17 @@ pub enum Happened {
     Ended(String, u64),
 }
 
-/// Which day: how much later than it was, and what containers' ids get behind them.
+/// Which day: how much later than it was (modulo 2^64, so that it may be earlier), and what containers' ids get behind them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Day {
     pub later: u64,
     pub number: u32,
+}
+
+impl Day {
+    fn of(self, time: u64) -> u64 {
+        time.wrapping_add(self.later)
+    }
 }
 
 pub struct Reader {
@@ -39,13 +45,13 @@ impl Reader {
     pub fn new(recording: &Recording, until: u64, day: Day) -> Result<Self> {
         let path = recording.events();
         let file = File::open(&path).map_err(|e| format!("failed to open {}: {e}", path.display()))?;
-        let ended = |to: u64| (to + day.later, to);
+        // Who is still there when the day ends has to end before the same comes again.
+        let close = until.min(recording.phase("end"));
         let mut ends: Vec<_> = recording
             .labels
             .containers
             .iter()
-            // Who is still there when the day ends has to end before the same comes again.
-            .map(|c| (ended(c.to.map_or(until, ns).min(until)).0, another(&c.id, day)))
+            .map(|c| (day.of(c.to.map_or(close, ns).min(close)), another(&c.id, day)))
             .collect();
         ends.sort_by(|a, b| b.cmp(a));
         Ok(Self { lines: BufReader::new(file).lines(), ends, until, day, waiting: None, gaps: 0 })
@@ -95,7 +101,7 @@ fn another(id: &str, day: Day) -> String {
 }
 
 fn move_to(json: &mut Map<String, Value>, at: u64, day: Day) {
-    json["time"] = time::format(at + day.later).into();
+    json["time"] = time::format(day.of(at)).into();
     if let Some(id) = json.get_mut("container").and_then(|c| c.get_mut("id")) {
         *id = another(id.as_str().unwrap_or_default(), day).into();
     }

@@ -8,19 +8,19 @@ use remora_alert::rules::{Rules, Source};
 use remora_alert::time::{self, SECOND};
 
 use crate::Result;
-use crate::cost::{self, Times};
 use crate::judge::Heard;
 use crate::labels::Recording;
+use crate::memory::{self, Times};
 use crate::reader::{Day, Happened, Reader};
 
 const DAY: u64 = 86_400 * SECOND;
 
+#[derive(Default)]
 pub struct Outcome {
     pub heard: Heard,
     /// At the end, less what there was when scoring began.
     pub counts: Counts,
     pub profiles: BTreeMap<String, usize>,
-    pub days: u32,
     pub learned_events: u64,
     pub events: u64,
     pub gaps: u64,
@@ -35,35 +35,29 @@ pub struct Outcome {
     pub heap_most: usize,
 }
 
-/// Learning: what comes before attacks, told again as further days until it adds up to so many hours.
-fn teach(engine: &mut Engine, learn: &[&Recording], hours: f64) -> Result<(u32, u64)> {
-    let (mut days, mut events, mut taught) = (0, 0, 0.0);
-    let all: f64 = learn.iter().map(|r| (until(r) - r.phase("start")) as f64 / (3600 * SECOND) as f64).sum();
-    let rounds = (hours / all).ceil().max(1.0) as u32;
-    let total = rounds * learn.len() as u32;
-    let last = learn.last().map_or(0, |r| r.phase("start"));
-    while taught < hours {
-        for recording in learn {
-            days += 1;
-            // Hours apart, the last of them the day before: what is told in between is over.
-            let begins = last - DAY / 24 * u64::from(total - days + 1);
-            let later = begins.wrapping_sub(recording.phase("start"));
-            let clock = &mut 0;
-            for happened in Reader::new(recording, until(recording), Day { later, number: days })? {
-                events += 1;
-                pass(engine, &happened, clock);
-                engine.told();
-                engine.matches();
-            }
+/// Learning: what comes before attacks, of one recording after the other and again, each as a day of its own before the day itself.
+fn teach(engine: &mut Engine, learn: &[(&Recording, u64)], rounds: u32) -> Result<u64> {
+    let mut events = 0;
+    let days = rounds * learn.len() as u32;
+    let last = learn.last().map_or(0, |(r, _)| r.phase("start"));
+    for ((recording, until), number) in learn.iter().cycle().zip(1..=days) {
+        let begins = last - DAY * u64::from(days + 1 - number);
+        let day = Day { later: begins.wrapping_sub(recording.phase("start")), number };
+        let clock = &mut 0;
+        for happened in Reader::new(recording, *until, day)? {
+            events += 1;
+            pass(engine, &happened, clock);
+            engine.told();
+            engine.matches();
         }
-        taught += all;
     }
-    Ok((days, events))
+    Ok(events)
 }
 
-/// What is learned of a recording ends where its calm part begins.
-fn until(recording: &Recording) -> u64 {
-    recording.phase("calm")
+/// What may be learned of a recording ends where its calm part begins, which is scored, or of another one where its attacks begin.
+fn lessons<'r>(learn: &'r [Recording], scored: &'r Recording) -> Vec<(&'r Recording, u64)> {
+    let others = learn.iter().map(|other| (other, other.phase("attacks")));
+    others.chain([(scored, scored.phase("calm"))]).collect()
 }
 
 fn pass(engine: &mut Engine, happened: &Happened, clock: &mut u64) {
@@ -71,7 +65,7 @@ fn pass(engine: &mut Engine, happened: &Happened, clock: &mut u64) {
         Happened::Event(event) => event.time(),
         Happened::Ended(_, time) => *time,
     };
-    if time >= *clock + SECOND {
+    if time.saturating_sub(*clock) >= SECOND {
         *clock = time;
         engine.tick(time);
     }
@@ -81,37 +75,50 @@ fn pass(engine: &mut Engine, happened: &Happened, clock: &mut u64) {
     }
 }
 
-pub fn run(recording: &Recording, learn: &[Recording], hours: f64, sources: &[Source]) -> Result<Outcome> {
+pub fn run(recording: &Recording, learn: &[Recording], rounds: u32, sources: &[Source]) -> Result<Outcome> {
     let (rules, problems) = Rules::compile(sources, Some(&recording.meanings));
     for problem in &problems {
         eprintln!("{problem}");
     }
-    let bare = cost::heap();
+    let lessons = lessons(learn, recording);
+    let mut outcome = Outcome { problems: problems.len(), ..Outcome::default() };
+    cost(recording, &lessons, rounds, rules.clone(), &mut outcome)?;
     let mut engine = Engine::new(Settings::default(), rules, recording.meanings.clone());
-    let all: Vec<&Recording> = learn.iter().chain([recording]).collect();
-    let (days, learned_events) = teach(&mut engine, &all, hours)?;
-    let profiles = states(&engine);
+    outcome.learned_events = teach(&mut engine, &lessons, rounds)?;
+    outcome.profiles = states(&engine);
     let before = engine.counts();
-    cost::most();
-    let mut outcome = Outcome {
-        heard: Heard::default(),
-        counts: Counts::default(),
-        profiles,
-        days,
-        learned_events,
-        events: 0,
-        gaps: 0,
-        problems: problems.len(),
-        times: Times::default(),
-        telling: Times::default(),
-        delays: Vec::new(),
-        heap: 0,
-        heap_most: 0,
-    };
     score(&mut engine, recording, &mut outcome)?;
     outcome.counts = less(engine.counts(), &before);
-    outcome.heap = cost::heap().saturating_sub(bare);
     Ok(outcome)
+}
+
+/// The same once more with nothing kept of what is told, so that memory and time are the engine's own.
+fn cost(
+    recording: &Recording,
+    lessons: &[(&Recording, u64)],
+    rounds: u32,
+    rules: Rules,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let bare = memory::heap();
+    let mut engine = Engine::new(Settings::default(), rules, recording.meanings.clone());
+    teach(&mut engine, lessons, rounds)?;
+    memory::most();
+    let clock = &mut 0;
+    for happened in Reader::new(recording, u64::MAX, Day::default())? {
+        let began = Instant::now();
+        pass(&mut engine, &happened, clock);
+        let told = engine.told();
+        let took = began.elapsed();
+        engine.matches();
+        if !told.is_empty() {
+            outcome.telling.add(took);
+        }
+        outcome.times.add(took);
+    }
+    outcome.heap = memory::heap().saturating_sub(bare + outcome.times.bytes());
+    outcome.heap_most = memory::most().saturating_sub(bare + outcome.times.bytes());
+    Ok(())
 }
 
 fn less(mut counts: Counts, before: &Counts) -> Counts {
@@ -138,9 +145,7 @@ fn score(engine: &mut Engine, recording: &Recording, outcome: &mut Outcome) -> R
     let mut reader = Reader::new(recording, u64::MAX, Day::default())?;
     let mut now = 0;
     for happened in reader.by_ref() {
-        let began = Instant::now();
         pass(engine, &happened, clock);
-        let took = began.elapsed();
         let (told, matches, counts) = (engine.told(), engine.matches(), engine.counts().alarms_raw);
         let is_new = counts > raw;
         raw = counts;
@@ -151,25 +156,20 @@ fn score(engine: &mut Engine, recording: &Recording, outcome: &mut Outcome) -> R
                 outcome.heard.raw(event, &matches);
             }
         }
-        outcome.times.add(took);
-        hear(outcome, told, took, now, now >= calm);
+        if now >= calm {
+            hear(outcome, told, now);
+        }
     }
     outcome.gaps = reader.gaps;
     // Its window passes, so that all that is open is over.
     for minute in 1..=30 {
         engine.tick(now + minute * 60 * SECOND);
-        let told = engine.told();
-        hear(outcome, told, std::time::Duration::ZERO, now, true);
+        hear(outcome, engine.told(), now);
     }
-    outcome.heap_most = cost::most();
     Ok(())
 }
 
-fn hear(outcome: &mut Outcome, told: Vec<Told>, took: std::time::Duration, now: u64, scored: bool) {
-    if told.is_empty() || !scored {
-        return;
-    }
-    outcome.telling.add(took);
+fn hear(outcome: &mut Outcome, told: Vec<Told>, now: u64) {
     for one in told {
         if let Told::Incident(incident) = &one
             && !outcome.heard.incidents.contains_key(&incident.id)

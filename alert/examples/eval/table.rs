@@ -19,7 +19,11 @@ const END: &str = "<!-- end of figures -->";
 const RATE: f64 = 1100.0;
 
 fn share(part: usize, all: usize) -> String {
-    if all == 0 { "–".to_owned() } else { format!("{:.1} % ({part} of {all})", 100.0 * part as f64 / all as f64) }
+    if all == 0 {
+        "–".to_owned()
+    } else {
+        format!("{:.1} % ({part} of {all})", 100.0 * part as f64 / all as f64)
+    }
 }
 
 fn daily(count: usize, days: f64) -> String {
@@ -50,12 +54,43 @@ fn row(out: &mut String, measure: &str, floor: &str, goal: &str, figures: [Strin
 
 fn detection(out: &mut String, sides: &[Side; 2]) {
     let both = |f: fn(&Side) -> String| [f(&sides[0]), f(&sides[1])];
-    row(out, "alarms after dedup, of what is no attack", "4.8 per host-day", "≤ 1 per container-day", both(|s| daily(s.alarms, s.days)));
-    row(out, "incidents of what is no attack", "0.71 per host-day", "≤ 0.1 per container-day", both(|s| daily(s.incidents, s.days)));
-    let reduction = |s: &Side| format!("{:.2} % ({} to {})", 100.0 * (1.0 - s.incidents_all as f64 / s.raw.max(1) as f64), s.raw, s.incidents_all);
+    row(
+        out,
+        "alarms after dedup, of what is no attack",
+        "4.8 per host-day",
+        "≤ 1 per container-day",
+        both(|s| daily(s.alarms, s.days)),
+    );
+    row(
+        out,
+        "incidents of what is no attack",
+        "0.71 per host-day",
+        "≤ 0.1 per container-day",
+        both(|s| daily(s.incidents, s.days)),
+    );
+    let reduction = |s: &Side| {
+        format!(
+            "{:.2} % ({} to {})",
+            100.0 * (1.0 - s.incidents_all as f64 / s.raw.max(1) as f64),
+            s.raw,
+            s.incidents_all
+        )
+    };
     row(out, "noise reduction, raw alarms to incidents", "95 %", "≥ 99 %", both(reduction));
-    row(out, "suppressed alarms that were truly benign", "99 %", "≥ 99.5 %", both(|s| share(s.suppressed_benign, s.suppressed)));
-    row(out, "attack steps with a raw alarm that end up in an incident", "–", "100 %", both(|s| share(s.steps_kept, s.steps_raw)));
+    row(
+        out,
+        "suppressed alarms that were truly benign",
+        "99 %",
+        "≥ 99.5 %",
+        both(|s| share(s.suppressed_benign, s.suppressed)),
+    );
+    row(
+        out,
+        "attack steps with a raw alarm that end up in an incident",
+        "–",
+        "100 %",
+        both(|s| share(s.steps_kept, s.steps_raw)),
+    );
     row(out, "attacks detected", "100 %", "100 %", both(|s| share(s.detected, s.attacks)));
     row(out, "attack steps with a raw alarm", "–", "≥ 95 %", both(|s| share(s.steps_raw, s.steps)));
     row(out, "attack steps in an incident", "–", "≥ 95 %", both(|s| share(s.steps_kept, s.steps)));
@@ -65,17 +100,42 @@ fn costs(out: &mut String, outcome: &mut Outcome) {
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let each = outcome.times.sum.as_secs_f64() / outcome.times.len().max(1) as f64;
     let busy = |text: String| [text, "the same run".to_owned()];
-    row(out, "memory at the end (most while it ran)", "5.5 MB; 340 MB", "≤ 12 MB typical, ≤ 32 MB worst", busy(format!("{} ({})", mib(outcome.heap), mib(outcome.heap_most))));
-    row(out, "processor at 1.1k events/s", "15 % of a core", "≤ 2 %", busy(format!("{:.2} % ({:.1} µs an event)", 100.0 * each * RATE, each * 1e6)));
+    row(
+        out,
+        "memory at the end (most while it ran)",
+        "5.5 MB; 340 MB",
+        "≤ 12 MB typical, ≤ 32 MB worst",
+        busy(format!("{} ({})", mib(outcome.heap), mib(outcome.heap_most))),
+    );
+    row(
+        out,
+        "processor at 1.1k events/s",
+        "15 % of a core",
+        "≤ 2 %",
+        busy(format!("{:.2} % ({:.1} µs an event)", 100.0 * each * RATE, each * 1e6)),
+    );
     let (p99, told) = (outcome.times.percentile(99), outcome.telling.percentile(99));
-    row(out, "rule latency, p99", "10 s", "≤ 1 s", busy(format!("{:.3} ms; {:.3} ms of what told", p99.as_secs_f64() * 1e3, told.as_secs_f64() * 1e3)));
+    row(
+        out,
+        "rule latency, p99",
+        "10 s",
+        "≤ 1 s",
+        busy(format!("{:.3} ms; {:.3} ms of what told", p99.as_secs_f64() * 1e3, told.as_secs_f64() * 1e3)),
+    );
     let worst = outcome.delays.iter().max().copied().unwrap_or(0) as f64 / 1e9;
     row(out, "graph latency, worst", "10 s", "≤ 12 s", busy(format!("{worst:.1} s of event time")));
 }
 
-pub fn report(recording: &Recording, learn: &[Recording], sources: &[Source], outcome: &mut Outcome, hours: f64) -> String {
+pub fn report(
+    recording: &Recording,
+    learn: &[Recording],
+    sources: &[Source],
+    outcome: &mut Outcome,
+    rounds: u32,
+) -> String {
     let sides = [Set::Tuning, Set::HeldOut].map(|set| side(recording, outcome, set));
-    let mut out = String::from("| measure | floor (published) | goal | tuning | held out |\n|---|---|---|---|---|\n");
+    let mut out =
+        String::from("| measure | floor (published) | goal | tuning | held out |\n|---|---|---|---|---|\n");
     detection(&mut out, &sides);
     costs(&mut out, outcome);
     let labels = &recording.labels;
@@ -85,13 +145,36 @@ pub fn report(recording: &Recording, learn: &[Recording], sources: &[Source], ou
         out,
         "\n{} events of {} containers ({} tuning, {} held out) of {} images and {} kinds, {} of them lost to gaps; recorded {} with seed {} on \
          kernel {}. Harmless acts in it: {} probes, {} sessions, {} updates, {} builds, {} jobs.",
-        outcome.events, labels.containers.len(), sides[0].containers, sides[1].containers, labels.images.len(), kinds.len(),
-        outcome.gaps, labels.date, labels.seed, labels.kernel, acts("probe"), acts("session"), acts("update"), acts("build"), acts("batch"),
+        outcome.events,
+        labels.containers.len(),
+        sides[0].containers,
+        sides[1].containers,
+        labels.images.len(),
+        kinds.len(),
+        outcome.gaps,
+        labels.date,
+        labels.seed,
+        labels.kernel,
+        acts("probe"),
+        acts("session"),
+        acts("update"),
+        acts("build"),
+        acts("batch"),
     );
-    let _ = writeln!(out, "Profiles after learning ({} parts told, {hours} h): {:?}. Problems of rules: {}.", outcome.days, outcome.profiles, outcome.problems);
+    let _ = writeln!(
+        out,
+        "Profiles after learning ({rounds} rounds, {} events): {:?}. Problems of rules: {}.",
+        outcome.learned_events, outcome.profiles, outcome.problems
+    );
     let _ = write!(out, "SHA-256, beginnings: rules `{}`", hash_of(sources));
     for one in learn.iter().chain([recording]) {
-        let _ = write!(out, ", seed {} events `{}` labels `{}`", one.labels.seed, hash(&one.events()), hash(&one.folder.join("labels.json")));
+        let _ = write!(
+            out,
+            ", seed {} events `{}` labels `{}`",
+            one.labels.seed,
+            hash(&one.events()),
+            hash(&one.folder.join("labels.json"))
+        );
     }
     let _ = writeln!(out, ".\n\nHeld out, and missed:\n");
     for missed in &sides[1].missed {

@@ -54,6 +54,11 @@ impl Times {
         self.all.len()
     }
 
+    /// What it takes itself.
+    pub fn bytes(&self) -> usize {
+        self.all.capacity() * size_of::<u32>()
+    }
+
     pub fn percentile(&mut self, percent: usize) -> Duration {
         self.all.sort_unstable();
         let at = (self.all.len() * percent / 100).min(self.all.len().saturating_sub(1));
