@@ -33,7 +33,17 @@ fn refused(args: &[&str], dir: &Path) -> String {
 fn a_recording_comes_to_what_rules_say_of_it() {
     let bed = Bed::new();
     for name in ["one", "two"] {
-        output(&mut bed.remora(&["run", "--name", name, "--trace", "exec", "--", "env", "echo", "\u{1b}[2J"]));
+        output(&mut bed.remora(&[
+            "run",
+            "--name",
+            name,
+            "--trace",
+            "exec",
+            "--",
+            "env",
+            "echo",
+            "\u{1b}[2J",
+        ]));
         bed.ended(name);
     }
     let dir = tempfile::tempdir().expect("failed to make a folder");
@@ -42,7 +52,10 @@ fn a_recording_comes_to_what_rules_say_of_it() {
     write("rules/mine.yaml", RULES);
     write("day.json", &run(&mut bed.remora(&["events", "--replay", "--format", "json"])));
     let replay = |more: &[&str]| {
-        run(&mut remora(&[&["replay", "day.json", "--rules", "rules", "--no-shipped"], more].concat(), dir.path()))
+        run(&mut remora(
+            &[&["replay", "day.json", "--rules", "rules", "--no-shipped"], more].concat(),
+            dir.path(),
+        ))
     };
     let json = replay(&["--format", "json"]);
     let last: Value = serde_json::from_str(json.lines().last().unwrap_or_default()).expect("not JSON");
@@ -76,7 +89,8 @@ fn broken_rules_profiles_and_recordings_are_refused_by_line() {
         )
     };
     write("tests.yaml", &test("[echoes]"));
-    let passed = run(&mut remora(&["rules", "test", "tests.yaml", "--rules", "d", "--no-shipped"], dir.path()));
+    let passed =
+        run(&mut remora(&["rules", "test", "tests.yaml", "--rules", "d", "--no-shipped"], dir.path()));
     assert!(passed.contains("1 tests passed, 0 failed"), "{passed}");
     write("tests.yaml", &test("[]"));
     let said = refused(&["rules", "test", "tests.yaml", "--rules", "d", "--no-shipped"], dir.path());

@@ -67,8 +67,7 @@ fn each_view_shows_live_containers() {
 
 /// Runs a script before the daemon, which is restarted where the script says so.
 fn browse(script: &str, bed: &mut Bed) {
-    let mut browser =
-        node(script).arg(bed.path("api.sock")).stdout(Stdio::piped()).spawn().expect("no node");
+    let mut browser = node(script).arg(bed.path("api.sock")).stdout(Stdio::piped()).spawn().expect("no node");
     let mut seen = false;
     for line in BufReader::new(browser.stdout.take().expect("stdout")).lines().map_while(Result::ok) {
         match line.as_str() {

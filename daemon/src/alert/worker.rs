@@ -295,7 +295,8 @@ impl Watch {
     }
 
     fn reload(&mut self) {
-        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
+        let (sources, mut problems) =
+            files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
         let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {
