@@ -141,18 +141,12 @@ impl<'b> Binder<'b> {
         let of = self.node(&select.operand)?;
         Ok(match (of, select.test) {
             (Node::Term(term), test) => {
-                let term = self.longer(term, &select.field);
+                let term = self.terms.member(Some(term), &select.field);
                 if test { Node::HasTerm(term) } else { Node::Term(term) }
             }
             (of, true) => Node::HasMember(of.into(), select.field.clone()),
             (of, false) => Node::Member(of.into(), select.field.clone()),
         })
-    }
-
-    fn longer(&mut self, term: usize, name: &str) -> usize {
-        let path: Vec<_> = self.terms.path(term).to_vec();
-        let path: Vec<&str> = path.iter().map(|s| &**s).chain([name]).collect();
-        self.terms.number(&path)
     }
 
     fn call(&mut self, call: &'b CallExpr) -> Bound {
@@ -210,7 +204,9 @@ impl<'b> Binder<'b> {
                 b => Node::In([a, b].into()),
             }),
             operators::INDEX => Ok(match (a, b) {
-                (Node::Term(term), Node::Constant(Value::Text(name))) => Node::Term(self.longer(term, &name)),
+                (Node::Term(term), Node::Constant(Value::Text(name))) => {
+                    Node::Term(self.terms.member(Some(term), &name))
+                }
                 (a, b) => Node::Index(a.into(), b.into()),
             }),
             "contains" => Ok(within(Position::Anywhere, a, b)),

@@ -32,7 +32,9 @@ fn reference(text: &str) -> bool {
             },
             Json::String(text) => text.into(),
             Json::Array(all) => all.into_iter().map(value).collect::<Vec<_>>().into(),
-            Json::Object(all) => all.into_iter().map(|(k, v)| (k, value(v))).collect::<HashMap<_, _>>().into(),
+            Json::Object(all) => {
+                all.into_iter().map(|(k, v)| (k, value(v))).collect::<HashMap<_, _>>().into()
+            }
         }
     }
     let root = PrattParser::new().parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -44,10 +46,39 @@ fn reference(text: &str) -> bool {
 /// What operands there are, in each operator; and forms that these do not reach.
 fn corpus() -> Vec<String> {
     let operands = [
-        "exit.code", "3", "3u", "3.0", "minus", "-4", "big", "share", "exit.signal", "''", "container.name", "'web'",
-        "exit.ok", "true", "exit.none", "null", "empty", "[]", "numbers", "[1, 2, 3]", "mixed", "missing", "exit.missing",
-        "process.executable.path", "people[0].name", "people[9].name", "mixed[1]", "process", "numbers[1]",
-        "'a' + 'b'", "1 + 1", "size(numbers)", "exit",
+        "exit.code",
+        "3",
+        "3u",
+        "3.0",
+        "minus",
+        "-4",
+        "big",
+        "share",
+        "exit.signal",
+        "''",
+        "container.name",
+        "'web'",
+        "exit.ok",
+        "true",
+        "exit.none",
+        "null",
+        "empty",
+        "[]",
+        "numbers",
+        "[1, 2, 3]",
+        "mixed",
+        "missing",
+        "exit.missing",
+        "process.executable.path",
+        "people[0].name",
+        "people[9].name",
+        "mixed[1]",
+        "process",
+        "numbers[1]",
+        "'a' + 'b'",
+        "1 + 1",
+        "size(numbers)",
+        "exit",
     ];
     let operators = ["==", "!=", "<", "<=", ">", ">=", "&&", "||", "in"];
     let mut all = Vec::new();
@@ -65,7 +96,9 @@ fn corpus() -> Vec<String> {
         all.push(format!("string({a}) == '3'"));
         all.push(format!("int({a}) == 3"));
         all.push(format!("double({a}) == 3.0"));
-        for test in ["x == 2", "x > 1", "x == 'a'", "x.name == 'a'", "missing == x", "x", "'e' in x", "size(x) > 0"] {
+        for test in
+            ["x == 2", "x > 1", "x == 'a'", "x.name == 'a'", "missing == x", "x", "'e' in x", "size(x) > 0"]
+        {
             all.extend(["all", "exists", "exists_one"].iter().map(|l| format!("({a}).{l}(x, {test})")));
             all.push(format!("size(({a}).filter(x, {test})) == 1"));
             all.push(format!("size(({a}).map(x, {test}, x)) == 1"));
@@ -85,7 +118,13 @@ fn the_language_is_that_of_the_crate() {
             wrong.push(format!("{text}: {ours}, of the crate {theirs}"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), corpus().len(), wrong[..wrong.len().min(60)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        corpus().len(),
+        wrong[..wrong.len().min(60)].join("\n")
+    );
 }
 
 #[test]
@@ -106,7 +145,9 @@ fn what_the_event_does_not_have_is_not_true_and_no_failure() {
     ] {
         assert!(!holds(no), "{no}");
     }
-    for yes in ["file.path == '/x' || exit.code == 3", "!has(file.path)", "!has(exit.code.more)", "has(exit.code)"] {
+    for yes in
+        ["file.path == '/x' || exit.code == 3", "!has(file.path)", "!has(exit.code.more)", "has(exit.code)"]
+    {
         assert!(holds(yes), "{yes}");
     }
 }
@@ -244,7 +285,7 @@ fn what_is_asked_for_is_known_before_any_event() {
     let mut terms = Terms::default();
     let expression = bound("event.tracer == 'x' && executed && a.b.c == d[0]", &with, &mut terms).unwrap();
     assert_eq!(expression.tracers(), of(&["x"]));
-    let mut asks: Vec<_> = expression.asks().into_iter().map(|term| terms.path(term).join(".")).collect();
+    let mut asks: Vec<_> = expression.asks().into_iter().map(|term| terms.path(term)).collect();
     asks.sort();
     assert_eq!(asks, ["a.b.c", "d", "event.name", "event.tracer", "exec.tty"]);
 }

@@ -13,8 +13,18 @@ use crate::yaml::{self, Members, Node, YamlError};
 /// Of one phase.
 const ENTRIES_MAX: usize = 4096;
 const HEAD: [&str; 12] = [
-    "remora-profile", "image", "digest", "role", "pinned", "learned", "containers", "events", "predecessor",
-    "courses", "phases", "waiting",
+    "remora-profile",
+    "image",
+    "digest",
+    "role",
+    "pinned",
+    "learned",
+    "containers",
+    "events",
+    "predecessor",
+    "courses",
+    "phases",
+    "waiting",
 ];
 const ENTRY: [&str; 5] = ["at", "count", "first", "last", "by"];
 const WAITING: [&str; 11] =

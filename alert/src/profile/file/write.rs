@@ -74,7 +74,8 @@ fn kept(b: &Behaviour, entry: &Entry) -> String {
 }
 
 fn one_waiting(w: &Waiting) -> String {
-    let [class, operation, role] = [&w.behaviour.class, &w.behaviour.operation, &w.behaviour.role].map(|n| quoted(n));
+    let [class, operation, role] =
+        [&w.behaviour.class, &w.behaviour.operation, &w.behaviour.role].map(|n| quoted(n));
     let (phase, kept, days, early) = (w.phase.name(), kept(&w.behaviour, &w.entry), w.days, w.early);
     format!(
         "{{phase: {phase}, class: {class}, operation: {operation}, role: {role}, {kept}, days: {days}, early: {early}}}"

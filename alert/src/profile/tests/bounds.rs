@@ -28,7 +28,11 @@ fn a_flood_of_names_stays_within_bounds() {
         }
         bench.profiles.tick((BEGIN + 3 * HOUR) * SECOND);
         let entries = bench.profile().entries();
-        assert!(entries <= 4096 && bench.profiles.memory() < 6 << 20, "{entries} {}", bench.profiles.memory());
+        assert!(
+            entries <= 4096 && bench.profiles.memory() < 6 << 20,
+            "{entries} {}",
+            bench.profiles.memory()
+        );
         let file = bench.profile().to_yaml();
         assert_eq!(Profile::from_yaml(&file).unwrap().to_yaml(), file);
         if learned {
@@ -56,7 +60,7 @@ fn memory_has_a_bound_of_its_own() {
     bench.profiles = Profiles::new(Settings { memory: 500 << 10, ..Settings::default() });
     for i in 0..20_000_u64 {
         bench.image = ["one", "two", "three", "four"][i as usize / 5000];
-        bench.does(i, bench.image, &open("web", &format!("/{}/{}", word(i % 60), word(i / 60 % 50))));
+        bench.does(i, bench.image, &open("web", &format!("/{}/{}", word(i % 60), word(i / 60 % 25))));
         bench.profiles.tick((BEGIN + i) * SECOND);
     }
     assert!(bench.profiles.memory() <= 500 << 10, "{}", bench.profiles.memory());

@@ -30,11 +30,11 @@ fn a_file_can_be_read_by_a_person() {
     executed:
       "exec:image":
         runc:
-          - {at: [/usr/sbin/web, "-g #"], count: 1, first: "2026-01-01T00:00:00Z", last: "2026-01-01T00:00:00Z", by: ["af63"]}
+          - {at: [/usr/sbin/web, "-g #"], count: 1, first: "2026-01-01T00:00:00Z", last: "2026-01-01T00:00:00Z", by: ["bf3b"]}
     opened:
       "open:read":
         web:
-          - {at: [/etc/web.conf], count: 1, first: "2026-01-01T00:00:01Z", last: "2026-01-01T00:00:01Z", by: ["af63"]}
+          - {at: [/etc/web.conf], count: 1, first: "2026-01-01T00:00:01Z", last: "2026-01-01T00:00:01Z", by: ["bf3b"]}
 "#;
     assert!(file.starts_with("remora-profile: 1\nimage: \"localhost/web:1\"\n"), "{file}");
     assert!(file.ends_with(end), "{file}");

@@ -48,7 +48,7 @@ impl Bench {
         event["time"] = time::format((BEGIN + at) * SECOND).into();
         event["container"] =
             json!({"id": container, "name": container, "image": {"name": self.image, "id": self.digest}});
-        let event = Event::parse(event.to_string().as_bytes()).unwrap();
+        let event = Event::new(event.as_object().unwrap().clone()).unwrap();
         let meaning = self.meanings.get(act.0, event.name()).unwrap();
         self.profiles.observe(&event, meaning, may_learn)
     }
@@ -86,22 +86,34 @@ struct Act(&'static str, Value);
 fn exec(by: &str, path: &str, args: &[&str]) -> Act {
     let args: Vec<_> = std::iter::once(path).chain(args.iter().copied()).collect();
     let comm = path.rsplit('/').next();
-    Act("exec", json!({"event": {"name": "exec", "tracer": "exec"},
+    Act(
+        "exec",
+        json!({"event": {"name": "exec", "tracer": "exec"},
         "process": {"pid": 7, "comm": comm, "executable": {"path": path}, "command_args": args},
-        "exec": {"origin": "image", "parent_comm": by}}))
+        "exec": {"origin": "image", "parent_comm": by}}),
+    )
 }
 
 fn open(by: &str, path: &str) -> Act {
-    Act("file", json!({"event": {"name": "open", "tracer": "file"}, "process": {"pid": 7, "comm": by},
-        "file": {"path": path}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}))
+    Act(
+        "file",
+        json!({"event": {"name": "open", "tracer": "file"}, "process": {"pid": 7, "comm": by},
+        "file": {"path": path}, "open": {"flags": "O_RDONLY|O_CLOEXEC"}}),
+    )
 }
 
 fn connect(by: &str, address: &str, port: u16) -> Act {
-    Act("tcp", json!({"event": {"name": "connect", "tracer": "tcp"}, "process": {"pid": 7, "comm": by},
-        "network": {"peer": {"address": address, "port": port}}}))
+    Act(
+        "tcp",
+        json!({"event": {"name": "connect", "tracer": "tcp"}, "process": {"pid": 7, "comm": by},
+        "network": {"peer": {"address": address, "port": port}}}),
+    )
 }
 
 fn listen(by: &str, port: u16) -> Act {
-    Act("listen", json!({"event": {"name": "listen", "tracer": "listen"}, "process": {"pid": 7, "comm": by},
-        "network": {"local": {"address": "0.0.0.0", "port": port}, "transport": "tcp"}}))
+    Act(
+        "listen",
+        json!({"event": {"name": "listen", "tracer": "listen"}, "process": {"pid": 7, "comm": by},
+        "network": {"local": {"address": "0.0.0.0", "port": port}, "transport": "tcp"}}),
+    )
 }

@@ -29,7 +29,11 @@ fn noise_does_not_settle() {
 fn names_that_are_made_up_are_no_noise() {
     let mut bench = Bench::new();
     for at in 0..HOUR {
-        bench.does(at, "a", &open("web", &format!("/tmp/web-{:016x}/body", at.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+        bench.does(
+            at,
+            "a",
+            &open("web", &format!("/tmp/web-{:016x}/body", at.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+        );
         bench.does(at, "a", &open("web", &format!("/proc/{}/stat", 1000 + at)));
         bench.does(at, "a", &exec("web", "/bin/sleep", &[&at.to_string()]));
     }
