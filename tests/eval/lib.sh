@@ -112,7 +112,7 @@ make_hub() {
     hub ip link set br0 up
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=kubernetes -days 2 -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null
     cat "$dir/key.pem" "$dir/cert.pem" >"$dir/api.pem"
-    hub python3 "$here/hub.py" "$dir" >"$dir/hub.log" 2>&1 &
+    (exec ip netns exec "$name-hub" python3 "$here/hub.py" "$dir" >"$dir/hub.log" 2>&1) &
     hub_pid=$!
     for _ in $(seq 100); do
         [ ! -e "$dir/hub.ready" ] || return 0

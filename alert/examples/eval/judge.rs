@@ -1,6 +1,6 @@
 //! What was heard of the engine, and what of it speaks of what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use remora_alert::alarm::Alarm;
 use remora_alert::engine::{Match, Told};
@@ -9,7 +9,7 @@ use remora_alert::incident::Incident;
 use remora_alert::time::{self, SECOND};
 use serde_json::{Map, Value};
 
-use crate::labels::{Attack, Recording, Step, ns};
+use crate::labels::{Recording, Step, ns};
 
 /// What a step has started may come a little later.
 const SLACK: u64 = SECOND / 2;
@@ -88,19 +88,33 @@ pub struct Seen {
     pub incident: bool,
 }
 
-pub fn step(recording: &Recording, heard: &Heard, step: &Step) -> Seen {
-    let (from, to) = (ns(step.from).saturating_sub(SLACK / 5), ns(step.to) + SLACK);
-    let here = |container: &str| recording.name_of(container) == step.container;
-    // What a harmless session did at the same time, in the same container, may be what was alarmed of.
-    let surely = |raw: &&Raw| recording.acts(&step.container, raw.time).all(|act| act.what == "update");
-    let of_step =
-        heard.raw.iter().filter(|r| (from..=to).contains(&r.time) && here(&r.container)).filter(surely);
-    let raw: Vec<_> = of_step.collect();
-    let incident = raw.iter().any(|r| heard.incidents_of(r).next().is_some());
-    Seen { raw: !raw.is_empty(), incident }
+/// What harmless acts raise in containers of an image that nobody attacked: what was said, and of which program.
+#[derive(Debug, Default)]
+pub struct Habits<'h>(HashSet<(&'h str, &'h [String], &'h str)>);
+
+impl<'h> Habits<'h> {
+    pub fn of(recording: &'h Recording, heard: &'h Heard) -> Self {
+        let harmless = heard.raw.iter().filter(|r| !recording.is_attacked(&r.container, r.time));
+        Self(harmless.map(|raw| Self::key(recording, raw)).collect())
+    }
+
+    fn key(recording: &'h Recording, raw: &'h Raw) -> (&'h str, &'h [String], &'h str) {
+        let image = recording.container(&raw.container).map_or("", |c| &c.image);
+        let comm = raw.event.get("process").and_then(|p| p["comm"].as_str());
+        (image, &raw.rules, comm.unwrap_or_default())
+    }
+
+    /// A harmless act went on there at the time, and such acts are alarmed of like that.
+    fn explain(&self, recording: &'h Recording, raw: &'h Raw) -> bool {
+        let acts = recording.acts(recording.name_of(&raw.container), raw.time).next().is_some();
+        acts && self.0.contains(&Self::key(recording, raw))
+    }
 }
 
-/// The incidents that a step of it is part of.
-pub fn detected(recording: &Recording, heard: &Heard, attack: &Attack) -> Vec<Seen> {
-    attack.steps.iter().map(|s| step(recording, heard, s)).collect()
+pub fn step<'h>(recording: &'h Recording, heard: &'h Heard, habits: &Habits<'h>, step: &Step) -> Seen {
+    let (from, to) = (ns(step.from).saturating_sub(SLACK / 5), ns(step.to) + SLACK);
+    let here = |raw: &&Raw| (from..=to).contains(&raw.time) && recording.name_of(&raw.container) == step.container;
+    let raw: Vec<_> = heard.raw.iter().filter(here).filter(|raw| !habits.explain(recording, raw)).collect();
+    let incident = raw.iter().any(|r| heard.incidents_of(r).next().is_some());
+    Seen { raw: !raw.is_empty(), incident }
 }

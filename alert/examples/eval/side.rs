@@ -1,6 +1,6 @@
 //! The figures of one side: images and attacks that were tuned with, or those that were not.
 
-use crate::judge::{self, Seen};
+use crate::judge::{self, Habits, Seen};
 use crate::labels::{Recording, Set};
 use crate::run::Outcome;
 
@@ -44,8 +44,10 @@ pub fn side(recording: &Recording, outcome: &Outcome, set: Set) -> Side {
             side.suppressed_benign += usize::from(!recording.is_attacked(&raw.container, raw.time));
         }
     }
+    let habits = Habits::of(recording, heard);
     for attack in recording.labels.attacks.iter().filter(|a| a.set == set) {
-        let seen = judge::detected(recording, heard, attack);
+        let seen: Vec<_> =
+            attack.steps.iter().map(|s| judge::step(recording, heard, &habits, s)).collect();
         side.attacks += 1;
         side.detected += usize::from(seen.iter().any(|s| s.incident));
         for (step, Seen { raw, incident }) in attack.steps.iter().zip(seen) {
