@@ -4,6 +4,7 @@
 mod bind;
 mod evaluate;
 mod filter;
+mod fold;
 mod functions;
 mod glob;
 mod need;
