@@ -107,9 +107,10 @@ impl Profiles {
         let [image, digest, role] = [event.image(), event.image_id(), event.role()].map(str::to_owned);
         let key = Key { image, digest, role };
         let shipped = Key { digest: ANY_DIGEST.to_owned(), ..key.clone() };
-        let profile = match self.keys.get(&key).or_else(|| self.keys.get(&shipped)) {
-            Some(there) => *there,
-            None => self.begin(key, event.time()),
+        let own = self.keys.get(&key).copied();
+        let profile = match self.keys.get(&shipped) {
+            Some(shipped) if !own.is_some_and(|own| self.is_pinned(own)) => *shipped,
+            _ => own.unwrap_or_else(|| self.begin(key, event.time())),
         };
         self.inherit_again(profile);
         if self.seats.len() >= CONTAINERS_MAX {
@@ -117,6 +118,10 @@ impl Profiles {
         }
         let seat = Seat::new(profile, event.container(), event.time());
         self.seats.insert(event.container().into(), seat);
+    }
+
+    fn is_pinned(&self, at: usize) -> bool {
+        self.slots[at].as_ref().is_some_and(|profile| profile.pinned)
     }
 
     /// Of the containers that ended, else of all, the one that is silent for longest.
@@ -278,8 +283,12 @@ impl Profiles {
         let (of, any) = (profile.key.clone(), profile.key.digest == ANY_DIGEST);
         let at = self.put(profile);
         let meant = |key: &Key| any && key.image == of.image && key.role == of.role;
-        let others: Vec<_> =
-            self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
+        let others: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(key, i)| meant(key) && **i != at && !self.is_pinned(**i))
+            .map(|(_, i)| *i)
+            .collect();
         for seat in self.seats.values_mut().filter(|seat| others.contains(&seat.profile)) {
             seat.profile = at;
         }
