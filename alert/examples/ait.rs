@@ -47,10 +47,11 @@ fn rules(alerts: &[Alert]) -> (Rules, BTreeMap<String, String>) {
     for (number, name) in names.into_iter().enumerate() {
         let id = format!("signature-{number}");
         let quoted = serde_json::to_string(name).expect("a name as JSON");
+        let summary = serde_json::to_string(name.trim_end_matches('.')).expect("a name as JSON");
         let condition =
             serde_json::to_string(&format!("alert.name == {quoted}")).expect("a condition as JSON");
         text += &format!(
-            "  - {{id: {id}, summary: {quoted}, description: x, severity: low, condition: {condition}}}\n"
+            "  - {{id: {id}, summary: {summary}, description: x, severity: low, condition: {condition}}}\n"
         );
         ids.insert(name.to_owned(), id);
     }
@@ -71,8 +72,8 @@ struct Sum {
     told: usize,
     incidents: usize,
     host_days: f64,
-    /// Phases there were, kept as an alarm, and within an incident.
-    phases: [usize; 3],
+    /// Phases there were, kept as an alarm, within an incident, and as either.
+    phases: [usize; 4],
 }
 
 fn run(path: &str) -> Sum {
@@ -112,7 +113,9 @@ fn run(path: &str) -> Sum {
     let phases: BTreeSet<&String> = alerts.iter().filter_map(|alert| alert.phase.as_ref()).collect();
     let told =
         |phase: &&&String| alerts.iter().filter(|a| a.phase.as_ref() == Some(**phase)).any(|a| covers(&a));
-    sum.phases = [phases.len(), kept.len(), phases.iter().filter(told).count()];
+    let in_incidents: Vec<&&String> = phases.iter().filter(told).collect();
+    let either = phases.iter().filter(|phase| kept.contains(**phase) || in_incidents.contains(phase)).count();
+    sum.phases = [phases.len(), kept.len(), in_incidents.len(), either];
     sum.incidents = incidents.len();
     let hosts: BTreeSet<&str> = alerts.iter().map(|alert| alert.host.as_str()).collect();
     let seconds = alerts.last().map_or(0, |a| a.second) - alerts.first().map_or(0, |a| a.second);
@@ -129,17 +132,18 @@ fn main() {
         all.told += sum.told;
         all.incidents += sum.incidents;
         all.host_days += sum.host_days;
-        (0..3).for_each(|n| all.phases[n] += sum.phases[n]);
+        (0..4).for_each(|n| all.phases[n] += sum.phases[n]);
     }
     print("all", &all);
 }
 
 fn print(what: &str, sum: &Sum) {
     let cut = |left: usize| 100.0 * (1.0 - left as f64 / sum.alerts as f64);
-    let [phases, kept, told] = sum.phases;
+    let [phases, kept, told, either] = sum.phases;
     println!(
         "{what}: {} alerts; told {} ({:.2} % less, {:.1} per host-day), phases {kept} of {phases}; \
-         incidents {} ({:.3} % less, {:.2} per host-day), phases {told} of {phases}",
+         incidents {} ({:.3} % less, {:.2} per host-day), phases {told} of {phases}; \
+         either {either} of {phases}",
         sum.alerts,
         sum.told,
         cut(sum.told),

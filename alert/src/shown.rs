@@ -16,13 +16,13 @@ pub fn line(text: &str, most: usize) -> String {
     // Where it is to be cut, should it be too long.
     let mut cut = 0;
     for c in text.chars() {
-        let before = shown.len();
         if c.is_control() || hides(c) {
             shown.extend(c.escape_default());
+            size += c.escape_default().count();
         } else {
             shown.push(c);
+            size += 1;
         }
-        size += shown[before..].chars().count();
         if size > most {
             shown.truncate(cut);
             shown.push('…');

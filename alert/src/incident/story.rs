@@ -75,6 +75,10 @@ impl Story {
         if let Some(at) = known.filter(|at| self.points[*at].programs == process.programs) {
             return Some(at);
         }
+        if known.is_none() && self.points.len() >= NODES {
+            self.left_out += 1;
+            return None;
+        }
         let outside = process.origin == Origin::Outside;
         let (parent, pid) = (process.parent, process.pid);
         let what = What::Process { serial, parent, pid, command: command(process), outside };
