@@ -45,6 +45,11 @@ fn value<'e>(node: &'e Node, view: &View<'e>, item: Option<&Value<'e>>) -> Optio
             true => ask(&all[1]),
             false => ask(&all[2]),
         },
+        Node::Compare(Comparison::Equal, sides) => match &**sides {
+            // What most conditions are made of.
+            [Node::Term(term), Node::Constant(Value::Text(text))] => yes(view.get(*term)? == &**text),
+            [a, b] => yes(ask(a)?.equals(&ask(b)?)),
+        },
         Node::Compare(how, sides) => compare(*how, &ask(&sides[0])?, &ask(&sides[1])?).map(Value::Bool),
         Node::Calculate(operator, sides) => functions::calculate(*operator, ask(&sides[0])?, ask(&sides[1])?),
         Node::Negate(of) => functions::calculate(Operator::Subtract, zero(&ask(of)?)?, ask(of)?),

@@ -4,6 +4,7 @@
 mod bind;
 mod evaluate;
 mod filter;
+mod fold;
 mod functions;
 mod glob;
 mod need;
@@ -85,7 +86,8 @@ impl Parsed {
 fn offset(text: &str, (line, column): (isize, isize)) -> usize {
     let (Ok(line), Ok(column)) = (usize::try_from(line), usize::try_from(column)) else { return 0 };
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    (before + column.saturating_sub(1)).min(text.len())
+    let at = (before + column.saturating_sub(1)).min(text.len());
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default()
 }
 
 /// What names stand for, other than members of the event.

@@ -102,6 +102,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Set {
     texts: Vec<String>,
+    /// A bit for each length of a text: most of what is asked for is none of these.
+    lengths: u64,
     others: Vec<Value<'static>>,
 }
 
@@ -116,12 +118,16 @@ impl Set {
         }
         texts.sort_unstable();
         texts.dedup();
-        Self { texts, others }
+        let lengths = texts.iter().fold(0, |lengths, text| lengths | length_bit(text));
+        Self { texts, lengths, others }
     }
 
     pub fn has(&self, value: &Value<'_>) -> bool {
         match value.text() {
-            Some(text) => self.texts.binary_search_by(|one| one.as_str().cmp(text)).is_ok(),
+            Some(text) => {
+                self.lengths & length_bit(text) != 0
+                    && self.texts.binary_search_by(|one| one.as_str().cmp(text)).is_ok()
+            }
             None => self.others.iter().any(|one| one.equals(value)),
         }
     }
@@ -130,6 +136,10 @@ impl Set {
     pub fn texts(&self) -> Option<&[String]> {
         self.others.is_empty().then_some(&self.texts)
     }
+}
+
+fn length_bit(text: &str) -> u64 {
+    1 << text.len().min(63)
 }
 
 impl Node {

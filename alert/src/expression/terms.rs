@@ -12,17 +12,24 @@ use super::value::Value;
 
 #[derive(Debug, Clone)]
 pub struct Terms {
-    paths: Vec<Box<[Box<str>]>>,
+    members: Vec<Member>,
     macros: BTreeMap<String, Node>,
     shared: usize,
 }
 
-pub(super) const EVENT_NAME: usize = 0;
-pub(super) const EVENT_TRACER: usize = 1;
+/// A member's name, and the number of what it is a member of.
+#[derive(Debug, Clone, PartialEq)]
+struct Member {
+    of: Option<usize>,
+    name: Box<str>,
+}
+
+pub(super) const EVENT_NAME: usize = 1;
+pub(super) const EVENT_TRACER: usize = 2;
 
 impl Default for Terms {
     fn default() -> Self {
-        let mut terms = Self { paths: Vec::new(), macros: BTreeMap::new(), shared: 0 };
+        let mut terms = Self { members: Vec::new(), macros: BTreeMap::new(), shared: 0 };
         terms.number(&["event", "name"]);
         terms.number(&["event", "tracer"]);
         terms
@@ -30,17 +37,27 @@ impl Default for Terms {
 }
 
 impl Terms {
+    /// Of at least one name.
     pub fn number(&mut self, path: &[&str]) -> usize {
-        let same = |other: &Box<[Box<str>]>| other.iter().map(|s| &**s).eq(path.iter().copied());
-        if let Some(number) = self.paths.iter().position(same) {
-            return number;
-        }
-        self.paths.push(path.iter().map(|&s| s.into()).collect());
-        self.paths.len() - 1
+        let root = self.member(None, path[0]);
+        path[1..].iter().fold(root, |of, name| self.member(Some(of), name))
     }
 
-    pub fn path(&self, number: usize) -> &[Box<str>] {
-        &self.paths[number]
+    pub(super) fn member(&mut self, of: Option<usize>, name: &str) -> usize {
+        let same = |other: &Member| other.of == of && *other.name == *name;
+        self.members.iter().position(same).unwrap_or_else(|| {
+            self.members.push(Member { of, name: name.into() });
+            self.members.len() - 1
+        })
+    }
+
+    /// Dotted.
+    pub fn path(&self, number: usize) -> String {
+        let member = &self.members[number];
+        match member.of {
+            Some(of) => format!("{}.{}", self.path(of), member.name),
+            None => member.name.to_string(),
+        }
     }
 
     pub(super) fn bound(&self, name: &str) -> Option<Node> {
@@ -58,11 +75,6 @@ impl Terms {
         };
         self.macros.insert(name.to_owned(), node.clone());
         node
-    }
-
-    fn find<'e>(&self, number: usize, event: &'e Map<String, Json>) -> Option<&'e Json> {
-        let (first, rest) = self.paths[number].split_first()?;
-        rest.iter().try_fold(event.get(&**first)?, |at, name| at.as_object()?.get(&**name))
     }
 }
 
@@ -83,7 +95,7 @@ enum Found<'e> {
 
 impl<'e> View<'e> {
     pub fn new(terms: &'e Terms, event: &'e Map<String, Json>) -> Self {
-        let found = vec![Cell::new(Found::NotAsked); terms.paths.len()];
+        let found = vec![Cell::new(Found::NotAsked); terms.members.len()];
         Self { terms, event, found, shared: vec![OnceCell::new(); terms.shared] }
     }
 
@@ -96,7 +108,11 @@ impl<'e> View<'e> {
         if let Found::Is(found) = place.get() {
             return found;
         }
-        let found = self.terms.find(term, self.event);
+        let member = &self.terms.members[term];
+        let found = match member.of {
+            None => self.event.get(&*member.name),
+            Some(of) => self.get(of).and_then(|of| of.as_object()?.get(&*member.name)),
+        };
         place.set(Found::Is(found));
         found
     }

@@ -195,7 +195,7 @@ impl Compiler {
         events: Option<&BTreeSet<String>>,
     ) -> Result<(), YamlError> {
         for term in holds.asks() {
-            let path = self.terms.path(term).join(".");
+            let path = self.terms.path(term);
             if let Err(what) = self.check_path(&path, events) {
                 let at = condition.node.text()?.find(&path).unwrap_or_default();
                 return Err(problem::within(source, condition.node, ExpressionError { at, what }));

@@ -47,7 +47,7 @@ pub(super) fn within(source: &Source, node: &Node, error: ExpressionError) -> Ya
     let text = node.text().unwrap_or_default();
     let visible = |c: &char| !c.is_whitespace();
     let before = text[..error.at].chars().filter(visible).count();
-    let rest = &source.text[node.at..];
+    let rest = source.text.get(node.at..).unwrap_or_default();
     let skip = match rest.as_bytes().first() {
         Some(b'"' | b'\'') => 1,
         Some(b'|' | b'>') => rest.find('\n').map_or(0, |at| at + 1),

@@ -4,12 +4,23 @@ use std::fmt::Write;
 
 use super::{Rule, Rules};
 
+/// Between these lines of docs/rules.md stands the table.
+pub const BEGIN: &str = "<!-- rules: begin -->";
+pub const END: &str = "<!-- rules: end -->";
+
 /// A rule's tracers by name, or that it takes any.
 pub fn needs(rule: &Rule) -> String {
     match rule.events {
         None => "any".to_owned(),
         Some(_) => rule.tracers.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// The document with the table of these rules, if it has a place for one.
+pub fn with_table(document: &str, rules: &Rules) -> Option<String> {
+    let (before, rest) = document.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{}\n{END}{after}", table(rules)))
 }
 
 /// A table in Markdown, by id.
