@@ -15,6 +15,10 @@ pub fn general(name: &str) -> String {
 
 /// Adds a name with its made-up parts replaced.
 pub fn push(out: &mut String, name: &str) {
+    if is_plain(name) {
+        out.push_str(name);
+        return;
+    }
     let cut = (0..=NAME_MAX.min(name.len())).rev().find(|&at| name.is_char_boundary(at)).unwrap_or(0);
     if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
         out.push(MADE_UP);
@@ -28,6 +32,13 @@ pub fn push(out: &mut String, name: &str) {
     if cut < name.len() && !out.ends_with(MADE_UP) {
         out.push(MADE_UP);
     }
+}
+
+/// As most names are: nothing in it can be made up.
+fn is_plain(name: &str) -> bool {
+    name.len() < 16
+        && !name.starts_with("tmp")
+        && name.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 struct Parts<'o, 'n> {
@@ -112,7 +123,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 fn is_made_up(word: &str) -> bool {
-    let count = |is: fn(&u8) -> bool| word.bytes().filter(|b| is(b)).count();
+    let count = |is: fn(&u8) -> bool| word.bytes().filter(&is).count();
     let digits = count(u8::is_ascii_digit);
     if digits == word.len() {
         return digits >= 3;

@@ -31,7 +31,7 @@ impl Replicas {
         self.known[..self.len()].binary_search(&who).is_ok()
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len.into()
     }
 

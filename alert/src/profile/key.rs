@@ -38,12 +38,26 @@ impl FromStr for Key {
 }
 
 impl Key {
+    /// Of the same image, whatever its tag or digest, and in the same role.
+    pub fn is_kin(&self, other: &Self) -> bool {
+        self.role == other.role && repository(&self.image) == repository(&other.image)
+    }
+
     /// Of letters, digits, `-`, `_` and `.`, and no other key's.
     pub fn file_name(&self) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         let last = self.image.rsplit('/').next().unwrap_or_default();
         let name: String = last.chars().map(safe).take(48).collect();
         format!("{}-{:016x}.yaml", name.trim_start_matches('.'), hash::of(self.to_string().as_bytes()))
+    }
+}
+
+/// Without tag or digest.
+fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
     }
 }
 

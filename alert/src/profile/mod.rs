@@ -10,7 +10,9 @@ mod names;
 mod novelty;
 mod one;
 mod pending;
+mod seat;
 mod store;
+mod summary;
 mod told;
 mod tree;
 mod trie;
@@ -20,7 +22,8 @@ pub use entry::{Entry, Replicas};
 pub use key::{ANY_DIGEST, Key};
 pub use novelty::Novelty;
 pub use one::{Phase, Profile, State};
-pub use store::{Profiles, Settings, Summary, Verdict};
+pub use store::{Profiles, Settings, Verdict};
+pub use summary::Summary;
 
 /// What the heap takes for so many bytes.
 fn allocated(bytes: usize) -> usize {

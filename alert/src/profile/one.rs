@@ -63,6 +63,17 @@ pub(super) struct Inherited {
     pub settled: [bool; 2],
 }
 
+impl Inherited {
+    pub fn of(before: &Profile, since: u64) -> Self {
+        Self {
+            digest: before.key.digest.clone(),
+            since,
+            trees: [before.phases[0].tree.clone(), before.phases[1].tree.clone()],
+            settled: [0, 1].map(|i| before.pinned || before.phases[i].course.converged.is_some()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     pub(super) key: Arc<Key>,

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::entry::Who;
-use super::hash;
 use super::key::{ANY_DIGEST, Key};
 use super::novelty::{self, Novelty};
-use super::one::{Act, Bounds, Inherited, Outcome, Phase, Profile, State};
+use super::one::{Act, Bounds, Inherited, Outcome, Profile, State};
+use super::seat::Seat;
+use super::summary::Summary;
 use super::told::Told;
+use super::tree::Leaves;
 use crate::behaviour::Behaviour;
 use crate::event::Event;
 use crate::meaning::EventMeaning;
-use crate::time::{self, SECOND};
+use crate::time::SECOND;
 
-/// A container's start-up.
-const START: u64 = 60 * SECOND;
 const CONTAINERS_MAX: usize = 4096;
 /// How long a container that ended may still have events.
 const LATE: u64 = 60 * SECOND;
@@ -50,46 +47,6 @@ pub enum Verdict {
     /// New to a profile that has not settled, and not taken up.
     Learning,
     Novel(Box<Novelty>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    /// IMAGE@DIGEST[/ROLE].
-    pub key: String,
-    #[serde(flatten)]
-    pub of: Key,
-    pub state: State,
-    pub entries: usize,
-    /// Behaviours that wait for others to do them, too.
-    pub waiting: usize,
-    /// Seen in all.
-    pub containers: u64,
-    pub events: u64,
-    /// RFC 3339; "" before the first event.
-    pub since: String,
-    pub last: String,
-    pub bytes: usize,
-}
-
-/// A container.
-#[derive(Debug, Clone)]
-struct Seat {
-    profile: usize,
-    hash: u64,
-    started: u64,
-    last: u64,
-    ended: Option<u64>,
-    /// Of its start-up.
-    events: u64,
-    new: u64,
-    is_steady: bool,
-}
-
-impl Seat {
-    fn who(&self) -> Who {
-        // Each bit of the hash counts.
-        ((self.hash ^ self.hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as Who
-    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -128,8 +85,7 @@ impl Profiles {
         };
         seat.last = time;
         seat.settle(profile, time);
-        let phase = if seat.is_steady { Phase::Steady } else { Phase::StartUp };
-        let act = Act { behaviour: b, who: seat.who(), phase, time, may_learn };
+        let act = Act { behaviour: b, who: seat.who(), phase: seat.phase(), time, may_learn };
         let bounds = Bounds { learn: self.settings.learn, entries: self.settings.entries / 2 };
         let outcome = profile.observe(&act, bounds);
         seat.events += 1;
@@ -142,20 +98,7 @@ impl Profiles {
             }
             Outcome::Novel { leaves, factor } => {
                 seat.new += 1;
-                let place = self.told.place(seat.hash, b, novelty::known_levels(leaves));
-                let depth = novelty::depth(b, leaves, &place);
-                self.told.tell(&place, depth);
-                let attribute = place.parts.join(" ");
-                let level = novelty::known_levels(leaves);
-                Verdict::Novel(Box::new(Novelty {
-                    score: novelty::score(b, depth, factor),
-                    class: b.class.clone(),
-                    operation: b.operation.clone(),
-                    role: b.role.clone(),
-                    why: novelty::why(&profile.key, b, &attribute, level),
-                    key: profile.key.clone(),
-                    attribute,
-                }))
+                Verdict::Novel(Box::new(told(&mut self.told, seat.hash, profile, b, leaves, factor)))
             }
         }
     }
@@ -164,24 +107,27 @@ impl Profiles {
         let [image, digest, role] = [event.image(), event.image_id(), event.role()].map(str::to_owned);
         let key = Key { image, digest, role };
         let shipped = Key { digest: ANY_DIGEST.to_owned(), ..key.clone() };
-        let profile = match self.keys.get(&key).or_else(|| self.keys.get(&shipped)) {
-            Some(there) => *there,
-            None => self.begin(key, event.time()),
+        let own = self.keys.get(&key).copied();
+        let profile = match self.keys.get(&shipped) {
+            Some(shipped) if !own.is_some_and(|own| self.is_pinned(own)) => *shipped,
+            _ => own.unwrap_or_else(|| self.begin(key, event.time())),
         };
         self.inherit_again(profile);
         if self.seats.len() >= CONTAINERS_MAX {
             self.forget_container();
         }
-        let (hash, started) = (hash::of(event.container().as_bytes()), event.time());
-        let (ended, events, new, is_steady) = (None, 0, 0, false);
-        let seat = Seat { profile, hash, started, last: started, ended, events, new, is_steady };
+        let seat = Seat::new(profile, event.container(), event.time());
         self.seats.insert(event.container().into(), seat);
+    }
+
+    fn is_pinned(&self, at: usize) -> bool {
+        self.slots[at].as_ref().is_some_and(|profile| profile.pinned)
     }
 
     /// Of the containers that ended, else of all, the one that is silent for longest.
     fn forget_container(&mut self) {
-        let order = |(id, seat): &(&Box<str>, &Seat)| (seat.ended.is_none(), seat.last, (*id).clone());
-        let oldest = self.seats.iter().min_by_key(order).map(|(id, _)| id.clone());
+        let order = |seat: &Seat| (seat.ended.is_none(), seat.last);
+        let oldest = self.seats.iter().min_by_key(|(_, seat)| order(seat)).map(|(id, _)| id.clone());
         if let Some(id) = oldest {
             let time = self.seats[&id].last;
             self.leave(&id, time);
@@ -194,13 +140,13 @@ impl Profiles {
             self.forget_profile();
         }
         let mut profile = Profile::new(key);
-        profile.inherited = self.predecessor(&profile.key).map(|before| heritage(before, time));
+        profile.inherited = self.predecessor(&profile.key).map(|before| Inherited::of(before, time));
         self.put(profile)
     }
 
     /// Of the same image and role: one that has settled, else any, and of these the one that was seen last.
     fn predecessor(&self, key: &Key) -> Option<&Profile> {
-        let same = |other: &Key| repository(&other.image) == repository(&key.image) && other.role == key.role;
+        let same = |other: &Key| other.is_kin(key);
         let all = self.keys.iter().filter(|(other, _)| same(other) && ***other != *key);
         let profiles = all.filter_map(|(_, at)| self.slots[*at].as_ref()).filter(|p| p.entries() > 0);
         let settled = |profile: &Profile| matches!(profile.state(), State::Converged | State::Pinned);
@@ -216,7 +162,7 @@ impl Profiles {
         };
         let key = Key { digest: waits.digest.clone(), ..(*profile.key).clone() };
         let since = waits.since;
-        let before = self.get(&key).map(|before| heritage(before, since));
+        let before = self.get(&key).map(|before| Inherited::of(before, since));
         if let Some(profile) = &mut self.slots[at] {
             profile.inherited = before;
         }
@@ -337,8 +283,12 @@ impl Profiles {
         let (of, any) = (profile.key.clone(), profile.key.digest == ANY_DIGEST);
         let at = self.put(profile);
         let meant = |key: &Key| any && key.image == of.image && key.role == of.role;
-        let others: Vec<_> =
-            self.keys.iter().filter(|(key, i)| meant(key) && **i != at).map(|(_, i)| *i).collect();
+        let others: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(key, i)| meant(key) && **i != at && !self.is_pinned(**i))
+            .map(|(_, i)| *i)
+            .collect();
         for seat in self.seats.values_mut().filter(|seat| others.contains(&seat.profile)) {
             seat.profile = at;
         }
@@ -351,61 +301,26 @@ impl Profiles {
     }
 }
 
-impl Seat {
-    /// Closes its start-up if that is over.
-    fn settle(&mut self, profile: &mut Profile, time: u64) {
-        if !self.is_steady && time.saturating_sub(self.started) >= START {
-            self.run(profile, time);
-        }
-    }
-
-    fn end(&mut self, profile: &mut Profile, time: u64) {
-        if !self.is_steady {
-            self.run(profile, time);
-        }
-        profile.alive.remove(&self.who());
-    }
-
-    fn run(&mut self, profile: &mut Profile, time: u64) {
-        self.is_steady = true;
-        if !profile.pinned && self.events > 0 {
-            profile.phases[Phase::StartUp as usize].course.run(time, self.events, self.new);
-        }
-    }
-}
-
-impl Summary {
-    fn of(profile: &Profile) -> Self {
-        let shown = |at: u64| if at == 0 { String::new() } else { time::format(at) };
-        Self {
-            key: profile.key.to_string(),
-            of: (*profile.key).clone(),
-            state: profile.state(),
-            entries: profile.entries(),
-            waiting: profile.pending.len(),
-            containers: profile.containers,
-            events: profile.events,
-            since: shown(profile.first),
-            last: shown(profile.last),
-            bytes: profile.memory(),
-        }
-    }
-}
-
-fn heritage(before: &Profile, since: u64) -> Inherited {
-    Inherited {
-        digest: before.key.digest.clone(),
-        since,
-        trees: [before.phases[0].tree.clone(), before.phases[1].tree.clone()],
-        settled: [0, 1].map(|i| before.pinned || before.phases[i].course.converged.is_some()),
-    }
-}
-
-/// Without tag or digest.
-fn repository(image: &str) -> &str {
-    let image = image.split('@').next().unwrap_or(image);
-    match image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => image,
+fn told(
+    told: &mut Told,
+    container: u64,
+    profile: &Profile,
+    b: &Behaviour,
+    leaves: Leaves,
+    factor: f64,
+) -> Novelty {
+    let level = novelty::known_levels(leaves);
+    let place = told.place(container, b, level);
+    let depth = novelty::depth(b, leaves, &place);
+    told.tell(&place, depth);
+    let attribute = place.parts.join(" ");
+    Novelty {
+        score: novelty::score(b, depth, factor),
+        class: b.class.clone(),
+        operation: b.operation.clone(),
+        role: b.role.clone(),
+        why: novelty::why(&profile.key, b, &attribute, level),
+        key: profile.key.clone(),
+        attribute,
     }
 }

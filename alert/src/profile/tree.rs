@@ -50,19 +50,18 @@ pub enum Leaves {
 impl Tree {
     pub fn find(&self, b: &Behaviour) -> Result<&Entry, Leaves> {
         let Some(operations) = self.classes.get(&b.class) else { return Err(Leaves::Class) };
-        let Some(roles) = operations.get(&b.operation) else {
-            if let Some(done) = b.operation.strip_suffix('!').and_then(|done| operations.get(done)) {
-                if any_role(done, b) {
-                    return Err(Leaves::Attribute { known: 0, elsewhere: true });
-                }
-            }
-            let variant = operations.iter().any(|(name, _)| event_of(name) == event_of(&b.operation));
-            return Err(Leaves::Operation { variant });
-        };
-        let elsewhere = || {
+        let succeeds = || {
             let done = b.operation.strip_suffix('!').and_then(|done| operations.get(done));
-            any_role(roles, b) || done.is_some_and(|done| any_role(done, b))
+            done.is_some_and(|roles| any_role(roles, b))
         };
+        let Some(roles) = operations.get(&b.operation) else {
+            let variant = operations.iter().any(|(name, _)| event_of(name) == event_of(&b.operation));
+            return Err(match succeeds() {
+                true => Leaves::Attribute { known: 0, elsewhere: true },
+                false => Leaves::Operation { variant },
+            });
+        };
+        let elsewhere = || any_role(roles, b) || succeeds();
         let Some(trie) = roles.get(&b.role).or_else(|| roles.get(ANY)) else {
             return Err(Leaves::Role { elsewhere: elsewhere() });
         };

@@ -48,7 +48,7 @@ impl Bench {
         event["time"] = time::format((BEGIN + at) * SECOND).into();
         event["container"] =
             json!({"id": container, "name": container, "image": {"name": self.image, "id": self.digest}});
-        let event = Event::parse(event.to_string().as_bytes()).unwrap();
+        let event = Event::new(event.as_object().unwrap().clone()).unwrap();
         let meaning = self.meanings.get(act.0, event.name()).unwrap();
         self.profiles.observe(&event, meaning, may_learn)
     }

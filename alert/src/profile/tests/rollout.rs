@@ -96,4 +96,13 @@ fn a_profile_for_any_digest_holds_for_each() {
     other.profiles.pin(Profile::from_yaml(&file).unwrap());
     assert_eq!(other.does(HOUR, "x", &open("web", "/srv/www/page1.html")), Verdict::Known);
     assert_eq!(other.novel(HOUR, "x", &exec("web", "/bin/sh", &[])).key.digest, "*");
+    // Where one was learned, this one holds from then on; where one is pinned, that does.
+    bench.profiles.pin(Profile::from_yaml(&file).unwrap());
+    let shell = exec("web", "/bin/sh", &[]);
+    for name in ["a", "new"] {
+        assert_eq!(bench.novel(HOUR, name, &shell).key.digest, "*");
+    }
+    let own = bench.profile().clone();
+    bench.profiles.pin(own);
+    assert_eq!(bench.novel(HOUR, "newer", &shell).key.digest, "sha256:1");
 }
