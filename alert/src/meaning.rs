@@ -28,7 +28,7 @@ impl EventMeaning {
 
 /// By tracer and event.
 #[derive(Debug, Clone, Default)]
-pub struct Meanings(BTreeMap<(String, String), EventMeaning>);
+pub struct Meanings(BTreeMap<String, BTreeMap<String, EventMeaning>>);
 
 impl Meanings {
     /// Of the tracers that are part of remora.
@@ -59,15 +59,17 @@ impl Meanings {
         let name = text(event, "name");
         let class = event["report"].as_str().unwrap_or(&name).to_owned();
         let meaning = EventMeaning { class, fields: fields.collect() };
-        self.0.insert((tracer.to_owned(), name), meaning);
+        self.0.entry(tracer.to_owned()).or_default().insert(name, meaning);
     }
 
     pub fn get(&self, tracer: &str, event: &str) -> Option<&EventMeaning> {
-        self.0.get(&(tracer.to_owned(), event.to_owned()))
+        self.0.get(tracer)?.get(event)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &EventMeaning)> {
-        self.0.iter().map(|((tracer, event), meaning)| (tracer.as_str(), event.as_str(), meaning))
+        self.0.iter().flat_map(|(tracer, events)| {
+            events.iter().map(move |(event, meaning)| (tracer.as_str(), event.as_str(), meaning))
+        })
     }
 
     pub fn is_empty(&self) -> bool {

@@ -9,17 +9,20 @@ fn hides(c: char) -> bool {
 
 /// At most so many characters; `…` stands for what was cut.
 pub fn line(text: &str, most: usize) -> String {
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let (mut shown, mut size) = (String::with_capacity(text.len().min(most)), 0);
     // Where it is to be cut, should it be too long.
     let mut cut = 0;
     for c in text.chars() {
-        let before = shown.len();
         if c.is_control() || hides(c) {
             shown.extend(c.escape_default());
+            size += c.escape_default().count();
         } else {
             shown.push(c);
+            size += 1;
         }
-        size += shown[before..].chars().count();
         if size > most {
             shown.truncate(cut);
             shown.push('…');

@@ -101,12 +101,15 @@ impl Incidents {
         if self.is_told(other) {
             return;
         }
-        let (Some(mut open), Some(other)) = (self.take(into), self.remove(other)) else { return };
-        for serial in other.story.serials() {
-            let direct = ground.processes.get(serial).and_then(|p| p.mark).is_some_and(|mark| mark.direct);
-            ground.processes.update(serial, |process| process.mark = Some(Mark { incident: into, direct }));
+        let (Some(mut open), Some(gone)) = (self.take(into), self.remove(other)) else { return };
+        for serial in gone.story.serials() {
+            ground.processes.update(serial, |process| {
+                if let Some(mark) = process.mark.as_mut().filter(|mark| mark.incident == other) {
+                    mark.incident = into;
+                }
+            });
         }
-        open.merge(other);
+        open.merge(gone);
         self.keep(into, open);
     }
 

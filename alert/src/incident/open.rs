@@ -12,7 +12,7 @@ use super::weight::Weight;
 use crate::alarm::Severity;
 use crate::alarm::digest::id;
 use crate::alarm::raw::Raw;
-use crate::process::{Container, Lineage, Processes, Serial};
+use crate::process::{Container, Lineage, Serial};
 use crate::time::SECOND;
 
 /// Alarms kept; the weightiest stay.

@@ -36,6 +36,8 @@ pub struct Point {
     pub label: Box<str>,
     pub first: u64,
     pub alarmed: bool,
+    /// How many programs a process had executed when it was drawn: then its label is another.
+    pub programs: u32,
     /// Of what it did, this and what follows is not drawn yet.
     pub undrawn: u64,
 }
@@ -69,22 +71,25 @@ impl Story {
     /// A process alone.
     fn one(&mut self, all: &Processes, container: usize, serial: Serial) -> Option<usize> {
         let process = all.get(serial)?;
-        let known =
-            self.points.iter().position(|p| matches!(p.what, What::Process { serial: s, .. } if s == serial));
+        let known = self.find(serial);
+        if let Some(at) = known.filter(|at| self.points[*at].programs == process.programs) {
+            return Some(at);
+        }
+        if known.is_none() && self.points.len() >= NODES {
+            self.left_out += 1;
+            return None;
+        }
         let outside = process.origin == Origin::Outside;
         let (parent, pid) = (process.parent, process.pid);
         let what = What::Process { serial, parent, pid, command: command(process), outside };
         let label: Box<str> = shown::word(process.name(), 40).into();
-        match known {
-            Some(at) => {
-                // It may have executed another program meanwhile.
-                (self.points[at].what, self.points[at].label) = (what, label);
-                Some(at)
-            }
-            None => {
-                self.add(Point { what, container, label, first: process.began, alarmed: false, undrawn: 0 })
-            }
+        let programs = process.programs;
+        if let Some(at) = known {
+            let point = &mut self.points[at];
+            (point.what, point.label, point.programs) = (what, label, programs);
+            return known;
         }
+        self.add(Point { what, container, label, first: process.began, alarmed: false, undrawn: 0, programs })
     }
 
     fn add(&mut self, point: Point) -> Option<usize> {
@@ -118,6 +123,7 @@ impl Story {
                 first: time,
                 alarmed: false,
                 undrawn: 0,
+                programs: 0,
             }),
         }
     }

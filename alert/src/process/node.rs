@@ -48,6 +48,8 @@ pub struct Process {
     /// What it executed last; "" if it only is a copy of its parent.
     pub executable: Box<str>,
     pub args: Box<[Box<str>]>,
+    /// How many programs it has executed.
+    pub programs: u32,
     /// Who wrote the file that it executes.
     pub made_by: Vec<Serial>,
     pub mark: Option<Mark>,
@@ -74,6 +76,7 @@ impl Process {
             comm: cut(event.text("process.comm"), 64),
             executable: "".into(),
             args: [].into(),
+            programs: 0,
             made_by: Vec::new(),
             mark: None,
             tainted: 0,
@@ -88,6 +91,7 @@ impl Process {
         self.args = texts.take(ARGS).map(|arg| cut(arg, ARG)).collect();
         self.comm = cut(event.text("process.comm"), 64);
         self.made_by.clear();
+        self.programs = self.programs.saturating_add(1);
     }
 
     /// Whether it ever executed anything itself.

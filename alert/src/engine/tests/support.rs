@@ -97,14 +97,24 @@ impl World {
     }
 
     pub fn alarms(&self) -> Vec<&Alarm> {
-        let alarm = |told| if let &Told::Alarm(ref alarm) = told { Some(&**alarm) } else { None };
-        self.told.iter().filter_map(alarm).collect()
+        let mut all = Vec::new();
+        for told in &self.told {
+            if let Told::Alarm(alarm) = told {
+                all.push(&**alarm);
+            }
+        }
+        all
     }
 
     /// As they were told, one after the other.
     pub fn tellings(&self) -> Vec<&Incident> {
-        let incident = |told| if let &Told::Incident(ref incident) = told { Some(&**incident) } else { None };
-        self.told.iter().filter_map(incident).collect()
+        let mut all = Vec::new();
+        for told in &self.told {
+            if let Told::Incident(incident) = told {
+                all.push(&**incident);
+            }
+        }
+        all
     }
 
     /// Each as it was told last.
