@@ -248,8 +248,8 @@ impl<'b> Binder<'b> {
 fn find(text: &str, word: &str) -> Option<usize> {
     let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(word).map(|(at, _)| at).find(|&at| {
-        word.is_empty()
-            || !(part(text[..at].chars().next_back()) && part(word.chars().next()))
-                && !(part(text[at + word.len()..].chars().next()) && part(word.chars().next_back()))
+        let goes_on_before = part(text[..at].chars().next_back()) && part(word.chars().next());
+        let goes_on_behind = part(text[at + word.len()..].chars().next()) && part(word.chars().next_back());
+        word.is_empty() || !(goes_on_before || goes_on_behind)
     })
 }
