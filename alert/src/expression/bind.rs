@@ -10,13 +10,15 @@ use super::terms::Terms;
 use super::value::Value;
 use super::{Definitions, ExpressionError, Glob, Network};
 
+/// Most operators and operands: each may be looked at for each event.
+const NODES_MAX: usize = 1024;
 /// Operators within operators, those of macros, too.
 const DEPTH_MAX: usize = 200;
 
 type Bound = Result<Node, ExpressionError>;
 
 /// Before anything walks it by calling itself: a chain is as deep as it is long.
-pub fn measure(root: &IdedExpr, most: usize) -> Result<(), ExpressionError> {
+pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
     let (mut left, mut nodes) = (vec![root], 0);
     while let Some(at) = left.pop() {
         nodes += 1;
@@ -30,15 +32,15 @@ pub fn measure(root: &IdedExpr, most: usize) -> Result<(), ExpressionError> {
             Expr::Comprehension(of) => left.extend([&of.iter_range, &of.loop_step]),
             _ => {}
         }
-        if nodes > most {
-            return Err(too_many(most));
+        if nodes > NODES_MAX {
+            return Err(too_many());
         }
     }
     Ok(())
 }
 
-fn too_many(most: usize) -> ExpressionError {
-    ExpressionError::new(0, format!("the expression has more than {most} operators and operands"))
+fn too_many() -> ExpressionError {
+    ExpressionError::new(0, format!("the expression has more than {NODES_MAX} operators and operands"))
 }
 
 pub fn bind(root: &IdedExpr, text: &str, with: &Definitions, terms: &mut Terms) -> Bound {
@@ -245,11 +247,13 @@ impl<'b> Binder<'b> {
     }
 }
 
+/// The word itself, not where it is part of a longer one.
 fn find(text: &str, word: &str) -> Option<usize> {
-    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let goes_on =
+        |before: &str, after: &str| letter(before.chars().next_back()) && letter(after.chars().next());
     text.match_indices(word).map(|(at, _)| at).find(|&at| {
-        let goes_on_before = part(text[..at].chars().next_back()) && part(word.chars().next());
-        let goes_on_behind = part(text[at + word.len()..].chars().next()) && part(word.chars().next_back());
-        word.is_empty() || !(goes_on_before || goes_on_behind)
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !goes_on(before, word) && !goes_on(word, after)
     })
 }
