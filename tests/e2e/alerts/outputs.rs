@@ -26,7 +26,7 @@ fn webhook_syslog_and_file() {
     let id = text(&whole, "id");
 
     let states = |all: Vec<Value>| -> Vec<String> {
-        all.iter().filter(|i| i["id"] == id).map(|i| text(i, "state").to_owned()).collect()
+        all.iter().filter(|i| i["id"] == id).map(|i| text(i, "state")).collect()
     };
     let posted = wait_for("the webhook", || {
         let posted = sink.posted();
@@ -74,7 +74,7 @@ fn what_a_container_chose_is_escaped_where_it_is_told() {
     });
     let harmful = |text: &str| text.contains(['\u{1b}', '\n', '\u{202e}']);
     let summary = text(&firing, "annotations.summary");
-    assert!(!harmful(summary), "{firing}");
+    assert!(!harmful(&summary), "{firing}");
     for line in text(&firing, "annotations.description").lines() {
         assert!(!harmful(line), "{firing}");
     }
