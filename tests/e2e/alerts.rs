@@ -23,14 +23,14 @@ rules:
   - id: odd-name
     summary: "{process.executable.path} was called with an odd name"
     description: For the test.
-    condition: event.name == "exec" && process.command_args.exists(a, a.contains("odd"))
+    condition: event.name == "exec" && process.executable.path.contains("odd")
     severity: high
     tags: [T1036, defense-evasion]
 "#;
 
 /// The dropper. It waits, so that the incident is told while it runs.
-const DROPPER: &str = "cp /bin/busybox /tmp/dropped; /tmp/dropped true; /tmp/dropped sleep 1";
-const TRACED: &str = "io.remora.trace=default";
+const DROPPER: &str = "cp /bin/busybox /tmp/busybox-new; /tmp/busybox-new true; /tmp/busybox-new sleep 1";
+const TRACED: &str = "io.remora.trace=exec";
 
 /// A bed with rules, whose incidents are over soon.
 fn watching() -> Bed {
@@ -76,7 +76,7 @@ fn told_once(bed: &Bed, alertmanager: &Alertmanager, container: &str) {
     for (label, value) in [("alertname", "RemoraIncident"), ("severity", "high"), ("rule", "dropped")] {
         assert_eq!(firing["labels"][label], value, "{firing}");
     }
-    assert!(text(&firing, "annotations.description").contains("/tmp/dropped"), "{firing}");
+    assert!(text(&firing, "annotations.description").contains("/tmp/busybox-new"), "{firing}");
     let id = text(&firing, "labels.incident");
     let resolved =
         wait_for("it to be resolved", || alertmanager.notified("resolved").into_iter().find(|a| mine(&a)));
