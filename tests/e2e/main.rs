@@ -1,6 +1,7 @@
 //! End to end, as root: the binaries as built, real runtimes, the running kernel.
 
 mod advise;
+mod alerts;
 mod api;
 mod attach;
 mod bad_input;

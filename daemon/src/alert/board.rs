@@ -24,7 +24,7 @@ const INCIDENTS: usize = 256;
 const ALARMS: usize = 1024;
 const TOLD: usize = 1024;
 /// Of each of these, in bytes.
-const ROOM: usize = 3 << 20;
+const ROOM: usize = 2 << 20;
 
 /// Counted since the daemon began, and how things are.
 #[derive(Debug, Clone, Default)]

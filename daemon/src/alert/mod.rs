@@ -14,9 +14,6 @@ mod shelf;
 mod subject;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     io,
     path::{Path, PathBuf},

@@ -1,12 +1,15 @@
 //! Events as the engine reads them, pulled by cursor like any reader's; read ahead by little, so that what cannot be kept up
 //! with waits where everything waits, and what is forgotten there is counted.
 
+use std::sync::Arc;
+
 use remora_alert::event::Event;
 use tokio::sync::mpsc;
 
 use crate::decode::json;
 use crate::history::{Feed, Item, Page};
 use crate::outlet::place::Place;
+use crate::tracer::plan::EventPlan;
 
 /// Pages read ahead.
 const AHEAD: usize = 2;
@@ -30,8 +33,8 @@ pub fn start(mut feed: Feed) -> mpsc::Receiver<Page> {
 
 /// Who looks at events.
 pub trait Eye {
-    /// Whether it looks at those of a tracer and name: others are not decoded.
-    fn wants(&mut self, tracer: &str, name: &str) -> bool;
+    /// Whether it looks at such: others are not decoded.
+    fn wants(&mut self, plan: &Arc<EventPlan>) -> bool;
     fn event(&mut self, event: &Event);
     /// Events are missing.
     fn gap(&mut self);
@@ -51,7 +54,7 @@ pub fn set_out(page: &Page, epoch: u64, eye: &mut impl Eye) {
             let all = batches.iter().flat_map(|b| b.entries.iter().map(move |e| (b, e)));
             let mut line = Vec::new();
             for (batch, entry) in all.filter(|(_, e)| e.cursor > *after) {
-                if eye.wants(&entry.plan.tracer, &entry.plan.name) {
+                if eye.wants(&entry.plan) {
                     line.clear();
                     json::event(&mut line, &batch.event(entry));
                     read(&line, eye);
@@ -81,5 +84,53 @@ fn read(line: &[u8], eye: &mut impl Eye) {
     match Event::parse(line) {
         Ok(event) => eye.event(&event),
         Err(e) => tracing::warn!("failed to read an event again: {e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Hub, fake::publish};
+
+    #[derive(Default)]
+    struct Seen {
+        events: Vec<u64>,
+        gaps: u64,
+        reached: u64,
+    }
+
+    impl Eye for Seen {
+        fn wants(&mut self, plan: &Arc<EventPlan>) -> bool {
+            plan.name == "ping"
+        }
+
+        fn event(&mut self, event: &Event) {
+            self.events.push(event.cursor());
+        }
+
+        fn gap(&mut self) {
+            self.gaps += 1;
+        }
+
+        fn reached(&mut self, place: Place) {
+            self.reached = place.cursor;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_event_is_seen_once_and_what_is_forgotten_is_known() {
+        // One batch: what comes before it is taken is forgotten.
+        let hub = Hub::new(1);
+        publish(&hub, "a", [8, 16, 24]);
+        let mut pages = start(Feed::after(hub.clone(), None, 8, None).by(1));
+        let mut seen = Seen::default();
+        set_out(&pages.recv().await.unwrap(), 1, &mut seen);
+        assert_eq!((&seen.events[..], seen.gaps, seen.reached), (&[16, 24][..], 0, 24));
+        publish(&hub, "a", [32]);
+        publish(&hub, "a", [40]);
+        while seen.reached < 40 {
+            set_out(&pages.recv().await.unwrap(), 1, &mut seen);
+        }
+        assert_eq!((&seen.events[..], seen.gaps), (&[16, 24, 40][..], 1));
     }
 }

@@ -32,13 +32,19 @@ impl Shelf {
         if !self.learns {
             return;
         }
+        if let Err(e) = private(&self.dir) {
+            tracing::warn!("failed to create {}: {e}", self.dir.display());
+        }
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|e| e.path());
         for path in entries.filter(|p| p.extension().is_some_and(|e| e == "yaml")) {
             let read = fs::read_to_string(&path).map_err(|e| e.to_string());
             match read.and_then(|text| parse(&text)) {
                 Ok(profile) => profiles.import(profile),
                 Err(why) => {
-                    tracing::error!("failed to read profile {}: {why}; it is kept as NAME.bad", path.display());
+                    tracing::error!(
+                        "failed to read profile {}: {why}; it is kept as NAME.bad",
+                        path.display()
+                    );
                     let _ = fs::rename(&path, path.with_extension("bad"));
                 }
             }
@@ -56,7 +62,6 @@ impl Shelf {
     }
 
     fn write(&mut self, profiles: &Profiles) -> io::Result<()> {
-        private(&self.dir)?;
         let mut written = HashMap::new();
         for summary in profiles.iter() {
             let Some(profile) = profiles.get(&summary.of) else { continue };
@@ -96,7 +101,9 @@ impl Shelf {
     pub fn change(&mut self, profiles: &mut Profiles, key: &str, change: Change) -> Result<(), Refused> {
         let key: Key = key.parse().map_err(|_| Refused::Unknown)?;
         if !self.learns {
-            return Err(Refused::Text("profiles are switched off: set alerts.profiles in the configuration".into()));
+            return Err(Refused::Text(
+                "profiles are switched off: set alerts.profiles in the configuration".into(),
+            ));
         }
         let known = match change {
             Change::Import(text, pin) => {
@@ -104,7 +111,11 @@ impl Shelf {
                 if *profile.key() != key {
                     return Err(Refused::Text(format!("the profile is of {}, not of {key}", profile.key())));
                 }
-                if pin { profiles.pin(profile) } else { profiles.import(profile) }
+                if pin {
+                    profiles.pin(profile)
+                } else {
+                    profiles.import(profile)
+                }
                 true
             }
             Change::Pin => {
@@ -140,6 +151,7 @@ mod tests {
         let name = key.to_string();
         let files = || fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.path()).collect::<Vec<_>>();
         let (mut profiles, mut shelf) = (Profiles::new(Settings::default()), Shelf::new(dir.path(), true));
+        shelf.load(&mut profiles);
         assert_eq!(shelf.change(&mut profiles, &name, Change::Pin), Err(Refused::Unknown));
         let wrong = shelf.change(&mut profiles, "shop@sha256:2", Change::Import(text.clone(), false));
         assert!(matches!(wrong, Err(Refused::Text(why)) if why.contains("of shop@sha256:1/web")));

@@ -1,6 +1,7 @@
 //! The thread that owns the engine.
 
 mod ledger;
+mod look;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -8,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_alert::engine::{self, Engine, Told};
-use remora_alert::event::Event;
+use remora_alert::engine::{Engine, Told};
 use remora_alert::meaning::Meanings;
 use remora_alert::rules::{Problem, Rules};
 use remora_wire::time::unix_ns;
@@ -19,9 +19,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::board::Matched;
 use super::command::{Command, RuleView};
 use super::keep::{Keep, Orphans};
-use super::pump::{self, Eye};
+use super::pump;
 use super::shelf::Shelf;
-use super::{Handle, Settings, Starting, files};
+use super::files::{self, By};
+use super::{Handle, Settings, Starting};
 use crate::api::Api;
 use crate::config::Config;
 use crate::history::{Feed, Left, Page};
@@ -29,6 +30,7 @@ use crate::outlet::place::{Kept, Place};
 use crate::tracer::contract::Description;
 use crate::worker::Stopped;
 use ledger::Ledgers;
+use look::{Look, Pair, Wanted};
 
 /// Shorter than the second for which the ring keeps what was read: who is killed has said how far it came.
 const TICK: Duration = Duration::from_millis(500);
@@ -43,6 +45,8 @@ const LAST: Duration = Duration::from_secs(3);
 pub struct Watch {
     settings: Settings,
     engine: Engine,
+    /// Until rules or meanings change.
+    wanted: Wanted,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
     keep: Keep,
@@ -64,59 +68,18 @@ pub struct Watch {
     matches: BTreeMap<Arc<str>, u64>,
 }
 
-/// Container and rule.
-type Pair = (Arc<str>, Arc<str>);
-
-/// One look at a page.
-struct Look<'w> {
-    engine: &'w mut Engine,
-    place: Option<Place>,
-    gaps: u64,
-    matched: HashMap<Pair, u64>,
-}
-
-impl Eye for Look<'_> {
-    fn wants(&mut self, _tracer: &str, _name: &str) -> bool {
-        true
-    }
-
-    fn event(&mut self, event: &Event) {
-        self.engine.event(event);
-        for one in self.engine.matches() {
-            *self.matched.entry((one.container, one.rule)).or_default() += 1;
-        }
-    }
-
-    fn gap(&mut self) {
-        self.gaps += 1;
-    }
-
-    fn reached(&mut self, place: Place) {
-        self.place = Some(place);
-    }
-}
-
 impl Watch {
     pub async fn new(config: &Config, api: Api, starting: Starting) -> Self {
         let (settings, state) = (config.alerts.clone(), &config.state_dir);
         let (epoch, linger) = (api.kept[0].epoch.load(Relaxed), config.limits.series_linger);
         let Starting { handle, commands, outputs, keep, before } = starting;
         outputs.start();
-        let window = u64::try_from(settings.window.as_nanos()).unwrap_or(u64::MAX);
-        let limits = engine::Settings {
-            window,
-            // Without profiles none is ever believed.
-            learn: match settings.profiles {
-                true => u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
-                false => u64::MAX,
-            },
-            memory: usize::try_from(settings.memory).unwrap_or(usize::MAX),
-        };
+        let limits = settings.limits();
         let engine = Engine::new(limits, Rules::default(), Meanings::default());
         let kept = Kept::read(&super::place(state));
         let shelf = Shelf::new(&state.join(super::PROFILES), settings.profiles);
         let mut watch = Self {
-            orphans: Orphans::new(&before, window),
+            orphans: Orphans::new(&before, limits.window),
             ledgers: Ledgers::new(linger),
             place: kept.place(),
             ends: VecDeque::new(),
@@ -124,6 +87,7 @@ impl Watch {
             meanings: Meanings::default(),
             problems: Vec::new(),
             matches: BTreeMap::new(),
+            wanted: Wanted::new(),
             settings,
             engine,
             handle,
@@ -194,7 +158,8 @@ impl Watch {
 
     fn page(&mut self, page: &Page) {
         let epoch = self.epoch;
-        let mut look = Look { engine: &mut self.engine, place: self.place, gaps: 0, matched: HashMap::new() };
+        let (engine, wanted, matched) = (&mut self.engine, &mut self.wanted, HashMap::new());
+        let mut look = Look { engine, wanted, place: self.place, gaps: 0, matched };
         pump::set_out(page, epoch, &mut look);
         let Look { place, gaps, matched, .. } = look;
         self.place = place;
@@ -260,7 +225,10 @@ impl Watch {
 
     fn tick(&mut self) {
         let now = unix_ns();
-        self.engine.tick(now);
+        // While older events are looked at, time is theirs.
+        if self.reached() >= self.api.hub.newest() {
+            self.engine.tick(now);
+        }
         for incident in self.orphans.over(now) {
             self.tell(&incident);
         }
@@ -319,15 +287,16 @@ impl Watch {
     }
 
     fn reload(&mut self) {
-        let (sources, mut problems) = files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
-        let (mut rules, more) = Rules::compile(&sources, Some(&self.meanings));
+        let Settings { shipped_rules, rules_dir, .. } = &self.settings;
+        let (sources, mut problems) = files::read(*shipped_rules, rules_dir, By::Root);
+        let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {
             tracing::error!("failed to take a rule: {problem}");
         }
-        rules.keep_rates_of(self.engine.rules());
         let count = rules.iter().filter(|r| r.enabled).count();
         self.engine.set_rules(rules);
+        self.wanted.clear();
         tracing::info!(rules = count, problems = problems.len(), "rules are read");
         self.handle.board.figure(|f| f.problems.clone_from(&problems));
         self.problems = problems;

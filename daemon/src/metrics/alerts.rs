@@ -1,5 +1,7 @@
 //! What the alert layer tells of itself, and of each container what rules spoke.
 
+use remora_alert::alarm::Severity;
+
 use super::exposition::Number;
 use crate::alert::{Figures, OutputState};
 use crate::tracer::metric::MetricType::{Counter, Gauge};
@@ -14,15 +16,17 @@ pub struct Alerts {
 pub fn put(number: &mut impl Number, alerts: &Alerts) {
     let Figures { counts, alarms, incidents, gaps, problems, profiles, .. } = &alerts.figures;
     let help = "Alarms told: what a rule said of an event, or what no profile knows. Repetitions are counted, not told.";
-    for ((kind, severity), n) in alarms {
-        let labels = [("kind", *kind), ("severity", severity.name())];
-        number("remora_alarms_total", help, Counter, &labels, *n as f64);
+    for (kind, severity) in ["rule", "novelty"].into_iter().flat_map(|k| Severity::ALL.map(|s| (k, s))) {
+        let labels = [("kind", kind), ("severity", severity.name())];
+        let told = alarms.get(&(kind, severity)).copied().unwrap_or(0);
+        number("remora_alarms_total", help, Counter, &labels, told as f64);
     }
     let help = "Alarms that were counted only, since the like of them had been told.";
     number("remora_alarms_suppressed_total", help, Counter, &[], counts.suppressed as f64);
     let help = "Incidents told, by the severity that they had first.";
-    for (severity, n) in incidents {
-        number("remora_incidents_total", help, Counter, &[("severity", severity.name())], *n as f64);
+    for severity in Severity::ALL {
+        let told = incidents.get(&severity).copied().unwrap_or(0);
+        number("remora_incidents_total", help, Counter, &[("severity", severity.name())], told as f64);
     }
     let help = "Incidents to which more may come, those included that are too light to be told.";
     number("remora_incidents_open", help, Gauge, &[], counts.open_incidents as f64);
@@ -38,9 +42,9 @@ pub fn put(number: &mut impl Number, alerts: &Alerts) {
     number("remora_alert_memory_bytes", help, Gauge, &[], counts.memory as f64);
     let help = "What is wrong with the files of rules.";
     number("remora_rule_problems", help, Gauge, &[], problems.len() as f64);
-    for (state, n) in profiles {
-        let help = "Learned profiles, by state.";
-        number("remora_profiles", help, Gauge, &[("state", state)], *n as f64);
+    for state in ["learning", "probation", "converged", "pinned"] {
+        let known = profiles.get(state).copied().unwrap_or(0);
+        number("remora_profiles", "Learned profiles, by state.", Gauge, &[("state", state)], known as f64);
     }
     alerts.outputs.iter().for_each(|output| sent(number, output));
 }

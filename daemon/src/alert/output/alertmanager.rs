@@ -14,6 +14,7 @@ use remora_wire::time::unix_ns;
 use serde_json::{Map, Value, json};
 
 use super::{Entry, Outcome, Outlet};
+use crate::alert::queue::Head;
 use crate::alert::settings;
 use crate::alert::subject::Names;
 use crate::decode::text::printable;
@@ -112,28 +113,29 @@ impl Alertmanager {
 
     /// All that fires or is to end; how long there is nothing more to do.
     async fn send(&mut self, outlet: &Outlet, patience: &mut Patience<'_>) -> Duration {
-        let all = outlet.all();
-        self.fired.retain(|id, _| all.iter().any(|e| e.id == *id));
-        let mut chunks: VecDeque<&[Entry]> = all.chunks(MOST).collect();
+        let all = outlet.queue().heads();
+        self.fired.retain(|id, _| all.iter().any(|head| head.id == *id));
+        let mut chunks: VecDeque<&[Head]> = all.chunks(MOST).collect();
         // One that there is nothing for is asked whether it is there.
         chunks.extend(all.is_empty().then_some(&[][..]));
-        while let Some(chunk) = chunks.pop_front() {
+        while let Some(heads) = chunks.pop_front() {
+            let chunk = outlet.queue().of(heads);
             let alerts: Vec<Value> = chunk.iter().flat_map(|entry| self.alerts(entry)).collect();
             let body = Value::from(alerts).to_string();
             match self.post.send(PATH, "application/json", body.into_bytes(), http::plain).await {
                 Outcome::Taken(_) => {
                     patience.worked();
-                    self.taken(outlet, chunk);
+                    self.taken(outlet, &chunk);
                 }
                 // Which of them is at fault is not said for sure.
-                Outcome::Refused(_) if chunk.len() > 1 => chunks.extend(chunk.chunks(1)),
+                Outcome::Refused(_) if chunk.len() > 1 => chunks.extend(heads.chunks(1)),
                 Outcome::Refused(why) if chunk.is_empty() => return patience.failed(&why, None),
-                Outcome::Refused(why) => outlet.refused(chunk, &why),
+                Outcome::Refused(why) => outlet.refused(&chunk, &why),
                 Outcome::Later(why, asked) => return patience.failed(&why, asked),
             }
         }
-        let held = |e: &Entry| Some(self.hold.saturating_sub(self.fired.get(&e.id)?.since.elapsed()));
-        let next = all.iter().filter(|e| e.over).filter_map(held).min();
+        let held = |head: &Head| Some(self.hold.saturating_sub(self.fired.get(&head.id)?.since.elapsed()));
+        let next = all.iter().filter(|head| head.over).filter_map(held).min();
         next.unwrap_or(AGAIN).clamp(SOON, AGAIN)
     }
 
@@ -141,11 +143,11 @@ impl Alertmanager {
     fn alerts(&self, entry: &Entry) -> Vec<Value> {
         let Ok(mut alert) = serde_json::from_str::<Value>(&entry.body) else { return Vec::new() };
         let mut all = Vec::new();
-        if let Some(before) = self.fired.get(&entry.id).filter(|f| f.labels != alert["labels"]) {
+        if let Some(before) = self.fired.get(&entry.head.id).filter(|f| f.labels != alert["labels"]) {
             let now = time::format(unix_ns());
             all.push(json!({ "labels": before.labels, "startsAt": alert["startsAt"], "endsAt": now }));
         }
-        if !self.may_end(entry) {
+        if !self.may_end(&entry.head) {
             alert["endsAt"] = time::format(unix_ns() + LIFE.as_nanos() as u64).into();
         }
         all.push(alert);
@@ -153,15 +155,15 @@ impl Alertmanager {
     }
 
     /// What is over ends once it was seen.
-    fn may_end(&self, entry: &Entry) -> bool {
-        entry.over && self.fired.get(&entry.id).is_some_and(|fired| fired.since.elapsed() >= self.hold)
+    fn may_end(&self, head: &Head) -> bool {
+        head.over && self.fired.get(&head.id).is_some_and(|fired| fired.since.elapsed() >= self.hold)
     }
 
     fn taken(&mut self, outlet: &Outlet, chunk: &[Entry]) {
         for entry in chunk {
-            if self.may_end(entry) {
+            if self.may_end(&entry.head) {
                 outlet.done(std::slice::from_ref(entry));
-                self.fired.remove(&entry.id);
+                self.fired.remove(&entry.head.id);
                 outlet.sent.fetch_add(1, Relaxed);
                 continue;
             }
@@ -171,7 +173,7 @@ impl Alertmanager {
                 outlet.sent.fetch_add(1, Relaxed);
                 Fired { since: Instant::now(), labels: Value::Null }
             };
-            self.fired.entry(entry.id.clone()).or_insert_with(new).labels = labels;
+            self.fired.entry(entry.head.id.clone()).or_insert_with(new).labels = labels;
         }
     }
 }

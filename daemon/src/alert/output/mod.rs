@@ -73,26 +73,16 @@ impl Outlet {
 
     /// What goes into the next request.
     fn batch(&self, most: usize) -> Vec<Entry> {
-        let (mut bytes, queue) = (0, self.queue());
-        let fits = |entry: &&Entry| {
-            let first = bytes == 0;
-            bytes += entry.body.len();
-            first || bytes <= BYTES
-        };
-        queue.entries().take(most).take_while(fits).cloned().collect()
-    }
-
-    fn all(&self) -> Vec<Entry> {
-        self.queue().entries().cloned().collect()
+        self.queue().first(most, BYTES)
     }
 
     fn done(&self, batch: &[Entry]) {
         let mut queue = self.queue();
-        batch.iter().for_each(|entry| queue.done(&entry.id, entry.number));
+        batch.iter().for_each(|entry| queue.done(&entry.head));
     }
 
     fn refused(&self, batch: &[Entry], why: &str) {
-        tracing::warn!("{} refused incident {}, which is lost to it: {why}", self.name, batch[0].id);
+        tracing::warn!("{} refused incident {}, which is lost to it: {why}", self.name, batch[0].head.id);
         self.refused.fetch_add(batch.len() as u64, Relaxed);
         self.done(batch);
     }
