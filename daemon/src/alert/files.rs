@@ -103,6 +103,9 @@ mod tests {
         assert_eq!(read(false, &dir.path().join("none"), By::Root).1, []);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let (sources, problems) = read(false, dir.path(), By::Root);
-        assert!(sources.is_empty() && problems.iter().all(|p| p.what.contains("has mode 777")), "{problems:?}");
+        assert!(
+            sources.is_empty() && problems.iter().all(|p| p.what.contains("has mode 777")),
+            "{problems:?}"
+        );
     }
 }

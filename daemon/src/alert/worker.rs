@@ -18,10 +18,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Matched;
 use super::command::{Command, RuleView};
+use super::files::{self, By};
 use super::keep::{Keep, Orphans};
 use super::pump;
 use super::shelf::Shelf;
-use super::files::{self, By};
 use super::{Handle, Settings, Starting};
 use crate::api::Api;
 use crate::config::Config;

@@ -40,7 +40,8 @@ pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::
     }
     if args.meanings {
         let describe = |path: &PathBuf| {
-            let described = ObjectFile::read(path).map_err(anyhow::Error::from).and_then(|f| opened(&f, args.strict));
+            let described =
+                ObjectFile::read(path).map_err(anyhow::Error::from).and_then(|f| opened(&f, args.strict));
             described.with_context(|| path.display().to_string())
         };
         let all = args.objects.iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;

@@ -19,7 +19,8 @@ fn tracer(d: &Description) -> String {
 }
 
 fn event(e: &EventDescription) -> String {
-    let report = e.report.as_ref().map_or_else(String::new, |report| format!("\"report\": {}, ", json!(report)));
+    let report =
+        e.report.as_ref().map_or_else(String::new, |report| format!("\"report\": {}, ", json!(report)));
     let fields: Vec<String> = e.fields.iter().map(field).collect();
     format!("  {{\"name\": {}, {report}\"fields\": [\n{}\n  ]}}", json!(e.name), fields.join(",\n"))
 }

@@ -102,9 +102,9 @@ pub async fn run(args: Args, socket: impl Fn() -> anyhow::Result<PathBuf>) -> an
             let differences = diff(&before, &after);
             match format {
                 Format::Json => println!("{}", json_document(&differences, true)),
-                Format::Table => {
-                    differences.iter().try_for_each(|d| writeln!(io::stdout(), "{}", printable(&d.to_string())))?
-                }
+                Format::Table => differences
+                    .iter()
+                    .try_for_each(|d| writeln!(io::stdout(), "{}", printable(&d.to_string())))?,
             }
         }
         Verb::Export { key, output } => {
@@ -130,7 +130,9 @@ pub async fn run(args: Args, socket: impl Fn() -> anyhow::Result<PathBuf>) -> an
             for one in &profiles {
                 let next = profile(one, &socket).await?;
                 all = Some(match all {
-                    Some(merged) => merge(&merged, &next).with_context(|| format!("failed to merge {one}"))?,
+                    Some(merged) => {
+                        merge(&merged, &next).with_context(|| format!("failed to merge {one}"))?
+                    }
                     None => next,
                 });
             }
@@ -146,7 +148,8 @@ async fn list(socket: &Path, format: Format) -> anyhow::Result<()> {
         println!("{}", json_document(&all, true));
         return Ok(());
     }
-    let row = |p: &Value| ["key", "state", "entries", "containers", "events", "since"].map(|k| at(p, k)).to_vec();
+    let row =
+        |p: &Value| ["key", "state", "entries", "containers", "events", "since"].map(|k| at(p, k)).to_vec();
     table::print(
         &["PROFILE", "STATE", "ENTRIES", "CONTAINERS", "EVENTS", "SINCE"],
         &all.iter().map(row).collect::<Vec<_>>(),
@@ -222,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_profile_is_meant_by_what_is_its_own() {
-        let keys = ["docker.io/nginx@sha256:aa", "docker.io/nginx@sha256:aa/web", "docker.io/redis@sha256:bb"];
+        let keys =
+            ["docker.io/nginx@sha256:aa", "docker.io/nginx@sha256:aa/web", "docker.io/redis@sha256:bb"];
         let find = |key| meant(&keys, key).map_err(|e| e.to_string());
         assert_eq!(find("docker.io/redis"), Ok(keys[2]));
         assert_eq!(find("docker.io/nginx@sha256:aa"), Ok(keys[0]));

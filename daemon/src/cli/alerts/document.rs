@@ -11,14 +11,24 @@ use crate::cli::report::document::{Body, Branch, Document, Part};
 pub fn of(incident: &Incident) -> Document {
     let Incident { id, severity, text, timeline, alarms, graph, .. } = incident;
     let story = text.lines().map(str::to_owned).collect();
-    let mut parts =
-        vec![part("What happened", story, Body::Facts(Vec::new())), part("In short", Vec::new(), short(incident))];
-    parts.push(part("In order", Vec::new(), table(&["TIME", "CONTAINER", "PID", "", "WHAT"], timeline, moment)));
+    let mut parts = vec![
+        part("What happened", story, Body::Facts(Vec::new())),
+        part("In short", Vec::new(), short(incident)),
+    ];
+    parts.push(part(
+        "In order",
+        Vec::new(),
+        table(&["TIME", "CONTAINER", "PID", "", "WHAT"], timeline, moment),
+    ));
     if !graph.nodes.is_empty() {
         let tree = Body::Tree(tree(&graph.nodes, &graph.edges));
         parts.push(part("Who did what", Vec::new(), tree));
     }
-    parts.push(part("Alarms", Vec::new(), table(&["SEVERITY", "RULE", "TIMES", "PROCESS", "SAYS"], alarms, alarm)));
+    parts.push(part(
+        "Alarms",
+        Vec::new(),
+        table(&["SEVERITY", "RULE", "TIMES", "PROCESS", "SAYS"], alarms, alarm),
+    ));
     Document { title: format!("{id}, {}: {}", severity.name(), incident.title), parts }
 }
 
@@ -158,7 +168,8 @@ mod tests {
 
     #[test]
     fn rings_end() {
-        let told = lines(&tree(&[node("a", false), node("b", false)], &[edge("a", "b", 1), edge("b", "a", 1)]), 0);
+        let told =
+            lines(&tree(&[node("a", false), node("b", false)], &[edge("a", "b", 1), edge("b", "a", 1)]), 0);
         assert_eq!(told, ["a|", " executed b|", "  executed a|"]);
     }
 }

@@ -54,7 +54,10 @@ mod tests {
         assert_eq!(ends(&told), [false; 4]);
         assert_eq!(ends(&[("a", "exec", 10, 1), ("a", "exec", 11, 2), ("a", "exit", 10, 1)])[2], true);
         // In a pod's namespace the first one is not process 1.
-        assert_eq!(ends(&[("a", "exec", 10, 5), ("a", "exit", 10, 5), ("a", "exit", 10, 5)]), [false, true, false]);
+        assert_eq!(
+            ends(&[("a", "exec", 10, 5), ("a", "exit", 10, 5), ("a", "exit", 10, 5)]),
+            [false, true, false]
+        );
         // And again after a restart.
         let again = [("a", "exec", 1, 1), ("a", "exit", 1, 1), ("a", "exec", 2, 1), ("a", "exit", 2, 1)];
         assert_eq!(ends(&again), [false, true, false, true]);

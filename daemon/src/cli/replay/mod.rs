@@ -176,7 +176,8 @@ impl<W: Write> Replay<W> {
 fn import(engine: &mut Engine, dir: &Path) -> anyhow::Result<()> {
     let failed = || format!("failed to read profiles of {}", dir.display());
     let entries = std::fs::read_dir(dir).with_context(failed)?;
-    let mut paths: Vec<PathBuf> = entries.map(|e| Ok(e?.path())).collect::<io::Result<_>>().with_context(failed)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|e| Ok(e?.path())).collect::<io::Result<_>>().with_context(failed)?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     paths.sort();
     for path in paths {

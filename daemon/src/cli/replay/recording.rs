@@ -63,7 +63,9 @@ impl Recording {
         let lines: Box<dyn BufRead> = if path == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
-            Box::new(BufReader::new(File::open(path).with_context(|| format!("failed to open {}", path.display()))?))
+            Box::new(BufReader::new(
+                File::open(path).with_context(|| format!("failed to open {}", path.display()))?,
+            ))
         };
         Self::of(path.display().to_string(), lines)
     }
@@ -80,7 +82,8 @@ impl Recording {
             line.clear();
             self.number += 1;
             let failed = || format!("failed to read {}", self.name);
-            let read = self.lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).with_context(failed)?;
+            let read =
+                self.lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).with_context(failed)?;
             if read == 0 {
                 return Ok(());
             }

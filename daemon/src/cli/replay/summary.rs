@@ -65,12 +65,16 @@ impl Summary {
         let (first, last) = (self.seen.values().map(|s| s.0).min(), self.seen.values().map(|s| s.1).max());
         self.hours = seconds(last.unwrap_or(0) - first.unwrap_or(0)) / 3600.0;
         self.containers = self.seen.len();
-        self.container_days = self.seen.values().map(|(first, last)| seconds(last - first)).sum::<f64>() / DAY;
-        (self.alarms_raw, self.alarms, self.suppressed) = (counts.alarms_raw, counts.alarms, counts.suppressed);
+        self.container_days =
+            self.seen.values().map(|(first, last)| seconds(last - first)).sum::<f64>() / DAY;
+        (self.alarms_raw, self.alarms, self.suppressed) =
+            (counts.alarms_raw, counts.alarms, counts.suppressed);
         (self.incidents, self.memory, self.evicted) = (incidents, counts.memory, counts.evicted.clone());
         let each = |n: u64| if self.container_days > 0.0 { n as f64 / self.container_days } else { 0.0 };
-        (self.alarms_per_container_day, self.incidents_per_container_day) = (each(self.alarms), each(incidents));
-        self.reduction = if self.alarms_raw > 0 { 1.0 - incidents as f64 / self.alarms_raw as f64 } else { 0.0 };
+        (self.alarms_per_container_day, self.incidents_per_container_day) =
+            (each(self.alarms), each(incidents));
+        self.reduction =
+            if self.alarms_raw > 0 { 1.0 - incidents as f64 / self.alarms_raw as f64 } else { 0.0 };
     }
 
     pub fn text(&self) -> String {
@@ -80,7 +84,10 @@ impl Summary {
         };
         line("events", format!("{} in {:.2} h, {} gaps", self.events, self.hours, self.gaps));
         line("containers", format!("{}, {:.3} container-days", self.containers, self.container_days));
-        line("alarms", format!("{} raw, {} told, {} suppressed", self.alarms_raw, self.alarms, self.suppressed));
+        line(
+            "alarms",
+            format!("{} raw, {} told, {} suppressed", self.alarms_raw, self.alarms, self.suppressed),
+        );
         line("incidents", self.incidents.to_string());
         let (alarms, incidents) = (self.alarms_per_container_day, self.incidents_per_container_day);
         line("per container-day", format!("{alarms:.2} alarms, {incidents:.2} incidents"));
@@ -123,7 +130,9 @@ mod tests {
         ["x", "y", "y"].iter().for_each(|rule| summary.matched(rule));
         summary.close(&Counts { alarms_raw: 100, alarms: 4, ..Counts::default() }, 1);
         let text = summary.text();
-        for said in ["4 in 36.00 h, 0 gaps", "2, 2.000 container-days", "2.00 alarms, 0.50 incidents", "99.00 %"] {
+        for said in
+            ["4 in 36.00 h, 0 gaps", "2, 2.000 container-days", "2.00 alarms, 0.50 incidents", "99.00 %"]
+        {
             assert!(text.contains(said), "{text}");
         }
         assert!(text.find("2 y") < text.find("1 x"), "{text}");

@@ -46,7 +46,15 @@ fn attack() -> String {
 #[test]
 fn an_incident_is_told_with_its_story_and_what_was_lost() {
     let text = replay(Format::Text, &attack());
-    for said in ["high", "is no part of the image", "dropped", "T1105", "nginx", "3 in 0.00 h, 1 gaps", "incidents              1\n"] {
+    for said in [
+        "high",
+        "is no part of the image",
+        "dropped",
+        "T1105",
+        "nginx",
+        "3 in 0.00 h, 1 gaps",
+        "incidents              1\n",
+    ] {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!text.contains('\u{1b}'), "{text}");

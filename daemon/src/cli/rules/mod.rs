@@ -94,21 +94,26 @@ async fn list(socket: &Path, format: Format) -> anyhow::Result<ExitCode> {
 fn row(rule: &Value) -> Vec<String> {
     let enabled = if rule["enabled"] == false { "no" } else { "yes" };
     let file = format!("{}:{}", at(rule, "file"), at(rule, "line"));
-    let [id, severity, matches, tags, says] = ["id", "severity", "matches", "tags", "summary"].map(|k| at(rule, k));
+    let [id, severity, matches, tags, says] =
+        ["id", "severity", "matches", "tags", "summary"].map(|k| at(rule, k));
     vec![id, severity, enabled.to_owned(), matches, tags, file, says]
 }
 
 async fn show(socket: &Path, id: &str) -> anyhow::Result<ExitCode> {
     let all: Vec<Value> = client::json(socket, "/v1/rules").await?;
-    let rule = all.iter().find(|rule| rule["id"] == id).with_context(|| format!("the daemon has no rule {id}"))?;
+    let rule =
+        all.iter().find(|rule| rule["id"] == id).with_context(|| format!("the daemon has no rule {id}"))?;
     io::Write::write_all(&mut io::stdout(), text::render(&described(id, rule)).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Every member that it has; what takes several lines comes last.
 fn described(id: &str, rule: &Value) -> document::Document {
-    let members = || rule.as_object().into_iter().flatten().filter(|(key, _)| !["id", "summary"].contains(&key.as_str()));
-    let (long, short): (Vec<_>, Vec<_>) = members().partition(|(key, _)| ["description", "condition", "exceptions"].contains(&key.as_str()));
+    let members = || {
+        rule.as_object().into_iter().flatten().filter(|(key, _)| !["id", "summary"].contains(&key.as_str()))
+    };
+    let (long, short): (Vec<_>, Vec<_>) =
+        members().partition(|(key, _)| ["description", "condition", "exceptions"].contains(&key.as_str()));
     let facts = short.into_iter().map(|(key, _)| (key.clone(), at(rule, key)));
     let facts = document::Body::Facts(facts.filter(|(_, said)| !said.is_empty()).collect());
     let mut parts = vec![document::Part { heading: "In short".into(), notes: Vec::new(), body: facts }];
@@ -117,7 +122,11 @@ fn described(id: &str, rule: &Value) -> document::Document {
             Value::Array(all) => all.iter().map(exception).collect(),
             _ => at(rule, key).lines().map(str::to_owned).collect(),
         };
-        parts.push(document::Part { heading: key.clone(), notes: lines, body: document::Body::Facts(Vec::new()) });
+        parts.push(document::Part {
+            heading: key.clone(),
+            notes: lines,
+            body: document::Body::Facts(Vec::new()),
+        });
     }
     document::Document { title: format!("{id}: {}", at(rule, "summary")), parts }
 }

@@ -66,7 +66,8 @@ impl Which {
     fn meanings(&self) -> anyhow::Result<Meanings> {
         let Some(path) = &self.tracers else { return Ok(Meanings::shipped()) };
         let failed = || format!("failed to read tracers of {}", path.display());
-        let tracers = serde_json::from_slice(&std::fs::read(path).with_context(failed)?).with_context(failed)?;
+        let tracers =
+            serde_json::from_slice(&std::fs::read(path).with_context(failed)?).with_context(failed)?;
         let meanings = Meanings::of_tracers(&tracers);
         anyhow::ensure!(!meanings.is_empty(), "{}: no event is described in {}", failed(), path.display());
         Ok(meanings)
