@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use remora_alert::engine;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{bytes, duration};
@@ -87,6 +88,17 @@ impl Default for Alerts {
             syslog: Syslog::default(),
             file: File::default(),
         }
+    }
+}
+
+impl Alerts {
+    /// As the engine takes them.
+    pub fn limits(&self) -> engine::Settings {
+        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        // Without profiles none is ever believed.
+        let learn = if self.profiles { ns(self.learn) } else { u64::MAX };
+        let memory = usize::try_from(self.memory).unwrap_or(usize::MAX);
+        engine::Settings { window: ns(self.window), learn, memory }
     }
 }
 

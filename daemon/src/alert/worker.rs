@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use remora_alert::engine::{self, Engine, Told};
+use remora_alert::engine::{Engine, Told};
 use remora_alert::meaning::Meanings;
 use remora_alert::rules::{Problem, Rules};
 use remora_wire::time::unix_ns;
@@ -18,10 +18,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Matched;
 use super::command::{Command, RuleView};
+use super::files::{self, By};
 use super::keep::{Keep, Orphans};
 use super::pump;
 use super::shelf::Shelf;
-use super::{Handle, Settings, Starting, files};
+use super::{Handle, Settings, Starting};
 use crate::api::Api;
 use crate::config::Config;
 use crate::history::{Feed, Left, Page};
@@ -73,21 +74,12 @@ impl Watch {
         let (epoch, linger) = (api.kept[0].epoch.load(Relaxed), config.limits.series_linger);
         let Starting { handle, commands, outputs, keep, before } = starting;
         outputs.start();
-        let window = u64::try_from(settings.window.as_nanos()).unwrap_or(u64::MAX);
-        let limits = engine::Settings {
-            window,
-            // Without profiles none is ever believed.
-            learn: match settings.profiles {
-                true => u64::try_from(settings.learn.as_nanos()).unwrap_or(u64::MAX),
-                false => u64::MAX,
-            },
-            memory: usize::try_from(settings.memory).unwrap_or(usize::MAX),
-        };
+        let limits = settings.limits();
         let engine = Engine::new(limits, Rules::default(), Meanings::default());
         let kept = Kept::read(&super::place(state));
         let shelf = Shelf::new(&state.join(super::PROFILES), settings.profiles);
         let mut watch = Self {
-            orphans: Orphans::new(&before, window),
+            orphans: Orphans::new(&before, limits.window),
             ledgers: Ledgers::new(linger),
             place: kept.place(),
             ends: VecDeque::new(),
@@ -295,8 +287,13 @@ impl Watch {
     }
 
     fn reload(&mut self) {
+<<<<<<< HEAD
         let (sources, mut problems) =
             files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
+=======
+        let Settings { shipped_rules, rules_dir, .. } = &self.settings;
+        let (sources, mut problems) = files::read(*shipped_rules, rules_dir, By::Root);
+>>>>>>> al-faces
         let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {

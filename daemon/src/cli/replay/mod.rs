@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use remora_alert::engine::{Engine, Settings, Told};
+use remora_alert::engine::{Engine, Told};
 use remora_alert::event::Event;
 use remora_alert::incident::Incident;
 use remora_alert::profile::Profile;
@@ -60,7 +60,7 @@ enum Format {
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let compiled = args.which.compile(config, &[])?;
     rules::say(&compiled.problems);
-    let mut engine = Engine::new(settings(config), compiled.rules, compiled.meanings);
+    let mut engine = Engine::new(config.alerts.limits(), compiled.rules, compiled.meanings);
     if let Some(dir) = &args.profiles {
         import(&mut engine, dir)?;
     }
@@ -73,13 +73,6 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let (seconds, events) = (begun.elapsed().as_secs_f64(), replay.summary.events as f64);
     eprintln!("remora: took {seconds:.2} s, {:.0} events a second", events / seconds.max(f64::MIN_POSITIVE));
     Ok(())
-}
-
-fn settings(config: &Config) -> Settings {
-    let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let alerts = &config.alerts;
-    let memory = usize::try_from(alerts.memory).unwrap_or(usize::MAX);
-    Settings { window: ns(alerts.window), learn: ns(alerts.learn), memory }
 }
 
 struct Replay<W> {

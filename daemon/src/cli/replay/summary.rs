@@ -93,7 +93,7 @@ impl Summary {
         line("per container-day", format!("{alarms:.2} alarms, {incidents:.2} incidents"));
         line("noise reduction", format!("{:.2} %", self.reduction * 100.0));
         line("memory", super::super::map::bytes(self.memory as u64));
-        for (what, times) in &self.evicted {
+        for (what, times) in self.evicted.iter().filter(|(_, times)| **times > 0) {
             line("forgotten", format!("{times} {what}"));
         }
         let mut rules: Vec<_> = self.rules.iter().collect();

@@ -30,7 +30,7 @@ fn replay(format: Format, recording: &str) -> String {
     let (rules, problems) = Rules::compile(&[source], Some(&Meanings::shipped()));
     assert_eq!(problems, []);
     let config = Config::default();
-    let engine = Engine::new(settings(&config), rules, Meanings::shipped());
+    let engine = Engine::new(config.alerts.limits(), rules, Meanings::shipped());
     let mut replay = Replay::new(engine, &config, format, Vec::new());
     replay.all(Recordings::of_text(recording)).unwrap();
     String::from_utf8(replay.out).unwrap()
