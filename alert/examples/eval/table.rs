@@ -98,7 +98,7 @@ fn detection(out: &mut String, sides: &[Side; 2]) {
 
 fn costs(out: &mut String, outcome: &mut Outcome) {
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    let each = outcome.times.sum.as_secs_f64() / outcome.times.len().max(1) as f64;
+    let each = outcome.processor.as_secs_f64() / outcome.costed.max(1) as f64;
     let busy = |text: String| [text, "the same run".to_owned()];
     row(
         out,
