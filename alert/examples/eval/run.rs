@@ -20,7 +20,7 @@ const DAY: u64 = 86_400 * SECOND;
 #[derive(Default)]
 pub struct Outcome {
     pub heard: Heard,
-    /// At the end, less what there was when scoring began.
+    /// At the end, since learning began.
     pub counts: Counts,
     pub profiles: BTreeMap<String, usize>,
     pub learned_events: u64,
@@ -91,9 +91,8 @@ pub fn run(recording: &Recording, learn: &[Recording], rounds: u32, sources: &[S
     let mut engine = Engine::new(Settings::default(), rules, recording.meanings.clone());
     outcome.learned_events = teach(&mut engine, &lessons, rounds)?;
     outcome.profiles = states(&engine);
-    let before = engine.counts();
     score(&mut engine, recording, &mut outcome)?;
-    outcome.counts = less(engine.counts(), &before);
+    outcome.counts = engine.counts();
     Ok(outcome)
 }
 
@@ -140,15 +139,6 @@ fn watch(engine: &mut Engine, happened: &Happened, clock: &mut u64, outcome: &mu
         outcome.telling.add(took);
     }
     outcome.times.add(took);
-}
-
-fn less(mut counts: Counts, before: &Counts) -> Counts {
-    counts.events -= before.events;
-    counts.alarms_raw -= before.alarms_raw;
-    counts.alarms -= before.alarms;
-    counts.suppressed -= before.suppressed;
-    counts.incidents -= before.incidents;
-    counts
 }
 
 fn states(engine: &Engine) -> BTreeMap<String, usize> {

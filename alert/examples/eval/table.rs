@@ -166,6 +166,8 @@ pub fn report(
         "Profiles after learning ({rounds} rounds, {} events): {:?}. Problems of rules: {}.",
         outcome.learned_events, outcome.profiles, outcome.problems
     );
+    let evicted: Vec<_> = outcome.counts.evicted.iter().filter(|(_, count)| **count > 0).collect();
+    let _ = writeln!(out, "Forgotten for want of room, learning included: {evicted:?}.");
     let _ = write!(out, "SHA-256, beginnings: rules `{}`", hash_of(sources));
     for one in learn.iter().chain([recording]) {
         let _ = write!(
