@@ -95,10 +95,10 @@ pub struct Engine {
 impl Engine {
     pub fn new(settings: Settings, rules: Rules, meanings: Meanings) -> Self {
         let (ground, fold, told, matches, counts) = Default::default();
-        let memory = settings.memory / 2;
+        let memory = settings.memory / 8 * 3;
         let of_profiles = profile::Settings { learn: settings.learn, memory, ..profile::Settings::default() };
         let profiles = Profiles::new(of_profiles);
-        let incidents = Incidents::new(settings.window, settings.memory / 4);
+        let incidents = Incidents::new(settings.window, settings.memory / 6);
         Self { rules, meanings, profiles, ground, fold, incidents, told, matches, counts, now: 0, ticked: 0 }
     }
 
