@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Bed, Sink, bed::signal, output, run, source, wait_for};
+use crate::{Bed, Sink, bed::signal, output, source, wait_for};
 
 #[derive(Debug)]
 pub struct Alertmanager {
@@ -38,8 +38,9 @@ impl Alertmanager {
     }
 
     pub fn program(name: &str) -> Command {
-        let dir = run(&mut Command::new(source("tests/alertmanager")));
-        Command::new(PathBuf::from(dir.trim()).join(name))
+        let mut command = Command::new(source("tests/alertmanager"));
+        command.arg(name);
+        command
     }
 
     pub fn url(&self) -> String {

@@ -42,7 +42,7 @@ fn what_happens_while_the_daemon_is_away_is_told_by_the_next() {
     let mut bed = watching();
     bed.start();
     // The second time is told after the restart.
-    let script = "cp /bin/busybox /tmp/dropped; while [ ! -e /tmp/go ]; do sleep 0.1; done; /tmp/dropped true; sleep 1000";
+    let script = "cp /bin/busybox /tmp/busybox-new; while [ ! -e /tmp/go ]; do sleep 0.1; done; /tmp/busybox-new true; sleep 1000";
     let (bundle, mut child) = super::started(&bed, "away", script);
     wait_for("the container", || (!bed.events_of("away").is_empty()).then_some(()));
     bed.kill();

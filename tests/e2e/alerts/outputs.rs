@@ -26,7 +26,7 @@ fn webhook_syslog_and_file() {
     let id = text(&whole, "id");
 
     let states = |all: Vec<Value>| -> Vec<String> {
-        all.iter().filter(|i| i["id"] == id).map(|i| text(i, "state").to_owned()).collect()
+        all.iter().filter(|i| i["id"] == id).map(|i| text(i, "state")).collect()
     };
     let posted = wait_for("the webhook", || {
         let posted = sink.posted();
@@ -46,7 +46,7 @@ fn webhook_syslog_and_file() {
     let n = syslog.recv(&mut line).expect("no line of syslog");
     let line = String::from_utf8_lossy(&line[..n]).into_owned();
     assert!(line.starts_with("<83>1 ") && line.contains(&format!("[remora@32473 id=\"{id}\"")), "{line}");
-    assert!(line.contains("container=\"web\"") && line.contains("/tmp/dropped"), "{line}");
+    assert!(line.contains("container=\"web\"") && line.contains("/tmp/busybox-new"), "{line}");
 
     wait_for("the collector", || {
         let logs = collector.logs();
@@ -67,14 +67,14 @@ fn what_a_container_chose_is_escaped_where_it_is_told() {
     let mut bed = bed.with("alerts.alertmanager", &format!("urls = [\"{}\"]", alertmanager.url()));
     bed.start();
     // Names and arguments that would colour a terminal, end a line and turn text around.
-    let script = r#"name=$(printf '/tmp/odd\033[31m\n"<b>\342\200\256x'); cp /bin/busybox "$name"; "$name" true "$name"; "$name" sleep 1"#;
+    let script = r#"name=$(printf '/tmp/busybox-odd\033[31m\n"<b>\342\200\256x'); cp /bin/busybox "$name"; "$name" true "$name"; "$name" sleep 1"#;
     ran(&bed, "hostile", script);
     let firing = wait_for("it to fire", || {
         alertmanager.notified("firing").into_iter().find(|a| a["labels"]["container"] == "hostile")
     });
     let harmful = |text: &str| text.contains(['\u{1b}', '\n', '\u{202e}']);
     let summary = text(&firing, "annotations.summary");
-    assert!(!harmful(summary), "{firing}");
+    assert!(!harmful(&summary), "{firing}");
     for line in text(&firing, "annotations.description").lines() {
         assert!(!harmful(line), "{firing}");
     }

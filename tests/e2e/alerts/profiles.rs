@@ -24,8 +24,9 @@ fn profiles_survive_a_restart() {
     let mut bed = watching();
     bed.start();
     let podman = Podman::new(&bed);
-    podman.run("one", &["--annotation", TRACED], &["sh", "-c", "ls / >/dev/null; sleep 0.2"]);
-    let before = wait_for("a profile", || learned(&bed).filter(|p| p["entries"].as_u64() > Some(0)));
+    podman.run("one", &["--annotation", TRACED], &["sh", "-c", "/bin/ls / >/dev/null; /bin/sleep 0.2"]);
+    bed.ended("one");
+    let before = wait_for("a profile", || learned(&bed).filter(|p| p["entries"].as_u64() > Some(1)));
     let key = before["key"].as_str().expect("a key").to_owned();
     let text = bed.get(&target(&key));
     assert!(text.starts_with("remora-profile: 1") && text.contains("/bin/ls"), "{text}");
@@ -41,7 +42,7 @@ fn profiles_survive_a_restart() {
     assert_eq!(learned(&bed).expect("a profile")["state"], "pinned");
     assert!(bed.get(&target(&key)).contains("/bin/other"));
     assert_eq!(bed.value("remora_profiles", &[("state", "pinned")]), Some(1.0));
-    podman.run("two", &["--annotation", TRACED], &["sh", "-c", "ls / >/dev/null"]);
+    podman.run("two", &["--annotation", TRACED], &["sh", "-c", "/bin/ls / >/dev/null"]);
     bed.ended("two");
     wait_for("what left the profile", || {
         let alarms = bed.json("/v1/alarms?container=two");

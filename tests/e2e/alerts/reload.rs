@@ -24,7 +24,7 @@ fn rules_are_reloaded_and_bad_ones_refused_by_line() {
     bed.start();
     assert_eq!(ids(&bed), ["dropped", "odd-name"]);
     let more = "rules:\n  - id: good\n    summary: x\n    description: x\n    condition: event.name == \"exit\"\n    severity: low\n  \
-                - id: bad\n    summary: x\n    description: x\n    condition: event.name ==\n    severity: low\n";
+                - id: bad\n    summary: x\n    description: x\n    condition: event.name === 1\n    severity: low\n";
     write_rules(&bed, "20-more.yaml", more);
     write_rules(&bed, "30-none.yaml", "rules: [");
     let problems = reload(&bed);

@@ -81,7 +81,8 @@ fn who_follows_has_each_as_it_is_told() {
     };
     assert_eq!(text(&next("alarm"), "rule"), "dropped");
     let first = next("incident");
-    assert_eq!((text(&first, "state"), &first["subjects"][0]["container"]["name"]), ("open", &"web".into()));
+    assert_eq!(text(&first, "state"), "open");
+    assert_eq!(first["subjects"][0]["container"]["name"], "web");
     while text(&next("incident"), "state") != "over" {}
     child.kill().ok();
     child.wait().expect("failed to wait");

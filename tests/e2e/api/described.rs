@@ -75,7 +75,7 @@ fn alerting(bed: &Bed) -> (String, String) {
 fn the_examples_are_run() {
     let mut bed = Bed::cold();
     let rule = "rules:\n  - id: brought\n    summary: it was brought\n    description: for the test\n    \
-                condition: event.name == \"exec\" && exec.origin == \"upper\"\n    severity: critical\n";
+                condition: event.name == \"exec\" && process.executable.path == \"/tmp/new\"\n    severity: critical\n";
     fs::create_dir(bed.path("rules.d")).expect("failed to make a folder");
     fs::write(bed.path("rules.d/test.yaml"), rule).expect("failed to write");
     bed.start();
