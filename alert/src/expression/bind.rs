@@ -179,6 +179,7 @@ impl<'b> Binder<'b> {
             "size" => Function::Size,
             "basename" => Function::Basename,
             "dirname" => Function::Dirname,
+            "clean" => Function::Clean,
             "lower" => Function::Lower,
             "int" => Function::Int,
             "uint" => Function::Uint,
