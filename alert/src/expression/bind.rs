@@ -247,11 +247,13 @@ impl<'b> Binder<'b> {
     }
 }
 
+/// The word itself, not where it is part of a longer one.
 fn find(text: &str, word: &str) -> Option<usize> {
-    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let goes_on =
+        |before: &str, after: &str| letter(before.chars().next_back()) && letter(after.chars().next());
     text.match_indices(word).map(|(at, _)| at).find(|&at| {
-        word.is_empty()
-            || !(part(text[..at].chars().next_back()) && part(word.chars().next()))
-                && !(part(text[at + word.len()..].chars().next()) && part(word.chars().next_back()))
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !goes_on(before, word) && !goes_on(word, after)
     })
 }

@@ -2,6 +2,7 @@
 
 use cel::IdedExpr;
 use cel::common::ast::{ComprehensionExpr, Expr, operators};
+use memchr::memmem::Finder;
 use serde_json::Value as Json;
 
 use super::node::{Comparison, Kind, Node, Operator, Position};
@@ -62,6 +63,10 @@ pub fn texts(of: &Node) -> Option<Vec<String>> {
 
 pub fn within(position: Position, of: Node, what: Node) -> Node {
     match texts(&what) {
+        Some(texts) if position == Position::Anywhere => {
+            let finders = texts.iter().map(|text| Finder::new(text).into_owned());
+            Node::Contains(of.into(), finders.collect())
+        }
         Some(texts) => Node::Has(position, of.into(), texts),
         None => Node::Within(position, [of, what].into()),
     }
@@ -111,6 +116,9 @@ fn merge(into: &mut Node, node: Node) -> Option<Node> {
     match (into, node) {
         (Node::Has(a, of, texts), Node::Has(b, same_of, more)) if *a == b && same(of, &same_of) => {
             texts.extend(more)
+        }
+        (Node::Contains(of, finders), Node::Contains(same_of, more)) if same(of, &same_of) => {
+            finders.extend(more)
         }
         (Node::Glob(of, globs), Node::Glob(same_of, more)) if same(of, &same_of) => globs.extend(more),
         (_, node) => return Some(node),
