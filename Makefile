@@ -38,7 +38,7 @@ AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deps bpf fixtures web build manual licences deb image demo test bench docs check fmt clippy deny install uninstall clean
+.PHONY: help deps bpf fixtures web build manual licences deb image demo test bench eval docs check fmt clippy deny install uninstall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -121,7 +121,19 @@ bench: ## costs against the budgets, side by side (as root); BENCH="basics trace
 	$(RELEASE) build --release --locked --target $(HOST) -p remora-tests --bin bench
 	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/$(HOST)/release/bench $(BENCH)
 
+<<<<<<< HEAD
 docs: bpf ## what is said in docs and alert/tracers.json: of the objects, and of the API
+=======
+eval: ## alarms and incidents on recorded containers, against the goals (as root); EVAL=--short for a sanity run
+	@$(MAKE) deps
+	@$(MAKE) build
+	$(STATIC) build --release --locked --target $(HOST) -p remora-alert --example eval
+	$(AS_ROOT) tests/eval/record $(EVAL) --seed 1 build/eval/learned
+	$(AS_ROOT) tests/eval/record $(EVAL) --seed 2 build/eval/scored
+	$(TARGET_DIR)/$(HOST)/release/examples/eval build/eval/scored --learn build/eval/learned $(if $(EVAL),,--write docs/evaluation.md)
+
+docs: bpf ## docs/tracers.md from the objects, docs/api.md from the API's description
+>>>>>>> al-eval
 	docs/generate
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies

@@ -1,4 +1,4 @@
-//! What it takes: memory by an allocator that counts, time by the processor's clock of this thread.
+//! What it takes: memory by an allocator that counts, time as the kernel counts what this thread had of a processor.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -36,22 +36,23 @@ pub fn most() -> usize {
     MOST.swap(NOW.load(Relaxed), Relaxed)
 }
 
+/// What this thread has had of a processor: waiting for one on a busy machine does not count.
+pub fn on_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.unwrap_or(0))
+}
+
 /// Times of many calls, as a histogram of small steps: the calls are as many as events.
 #[derive(Debug, Default)]
 pub struct Times {
     all: Vec<u32>,
-    pub sum: Duration,
 }
 
 impl Times {
     pub fn add(&mut self, took: Duration) {
-        self.sum += took;
         // Longer than four seconds is four seconds.
         self.all.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
-    }
-
-    pub fn len(&self) -> usize {
-        self.all.len()
     }
 
     /// What it takes itself.

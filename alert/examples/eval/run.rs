@@ -1,7 +1,7 @@
 //! One engine learns, and then sees the recording.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use remora_alert::engine::{Counts, Engine, Settings, Told};
 use remora_alert::rules::{Rules, Source};
@@ -13,12 +13,14 @@ use crate::labels::Recording;
 use crate::memory::{self, Times};
 use crate::reader::{Day, Happened, Reader};
 
+/// Events between looks at the clock of the processor.
+const BATCH: usize = 512;
 const DAY: u64 = 86_400 * SECOND;
 
 #[derive(Default)]
 pub struct Outcome {
     pub heard: Heard,
-    /// At the end, less what there was when scoring began.
+    /// At the end, since learning began.
     pub counts: Counts,
     pub profiles: BTreeMap<String, usize>,
     pub learned_events: u64,
@@ -31,6 +33,9 @@ pub struct Outcome {
     pub telling: Times,
     /// From the event that made an incident worth telling to its being told, in event time, in nanoseconds.
     pub delays: Vec<u64>,
+    /// What the engine had of a processor, for so many events.
+    pub processor: Duration,
+    pub costed: usize,
     pub heap: usize,
     pub heap_most: usize,
 }
@@ -86,9 +91,8 @@ pub fn run(recording: &Recording, learn: &[Recording], rounds: u32, sources: &[S
     let mut engine = Engine::new(Settings::default(), rules, recording.meanings.clone());
     outcome.learned_events = teach(&mut engine, &lessons, rounds)?;
     outcome.profiles = states(&engine);
-    let before = engine.counts();
     score(&mut engine, recording, &mut outcome)?;
-    outcome.counts = less(engine.counts(), &before);
+    outcome.counts = engine.counts();
     Ok(outcome)
 }
 
@@ -103,31 +107,38 @@ fn cost(
     let bare = memory::heap();
     let mut engine = Engine::new(Settings::default(), rules, recording.meanings.clone());
     teach(&mut engine, lessons, rounds)?;
-    memory::most();
     let clock = &mut 0;
-    for happened in Reader::new(recording, u64::MAX, Day::default())? {
-        let began = Instant::now();
-        pass(&mut engine, &happened, clock);
-        let told = engine.told();
-        let took = began.elapsed();
-        engine.matches();
-        if !told.is_empty() {
-            outcome.telling.add(took);
+    let mut reader = Reader::new(recording, u64::MAX, Day::default())?.peekable();
+    while reader.peek().is_some() {
+        // What is read is no part of the engine.
+        let before = memory::heap();
+        let batch: Vec<Happened> = reader.by_ref().take(BATCH).collect();
+        let read = memory::heap() - before;
+        memory::most();
+        let began = memory::on_processor();
+        for happened in &batch {
+            watch(&mut engine, happened, clock, outcome);
         }
-        outcome.times.add(took);
+        outcome.processor += memory::on_processor() - began;
+        outcome.costed += batch.len();
+        let own = bare + outcome.times.bytes() + outcome.telling.bytes();
+        outcome.heap_most = outcome.heap_most.max(memory::most().saturating_sub(own + read));
+        drop(batch);
+        outcome.heap = memory::heap().saturating_sub(own);
     }
-    outcome.heap = memory::heap().saturating_sub(bare + outcome.times.bytes());
-    outcome.heap_most = memory::most().saturating_sub(bare + outcome.times.bytes());
     Ok(())
 }
 
-fn less(mut counts: Counts, before: &Counts) -> Counts {
-    counts.events -= before.events;
-    counts.alarms_raw -= before.alarms_raw;
-    counts.alarms -= before.alarms;
-    counts.suppressed -= before.suppressed;
-    counts.incidents -= before.incidents;
-    counts
+fn watch(engine: &mut Engine, happened: &Happened, clock: &mut u64, outcome: &mut Outcome) {
+    let began = Instant::now();
+    pass(engine, happened, clock);
+    let told = engine.told();
+    let took = began.elapsed();
+    engine.matches();
+    if !told.is_empty() {
+        outcome.telling.add(took);
+    }
+    outcome.times.add(took);
 }
 
 fn states(engine: &Engine) -> BTreeMap<String, usize> {

@@ -98,7 +98,7 @@ fn detection(out: &mut String, sides: &[Side; 2]) {
 
 fn costs(out: &mut String, outcome: &mut Outcome) {
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    let each = outcome.times.sum.as_secs_f64() / outcome.times.len().max(1) as f64;
+    let each = outcome.processor.as_secs_f64() / outcome.costed.max(1) as f64;
     let busy = |text: String| [text, "the same run".to_owned()];
     row(
         out,
@@ -166,6 +166,8 @@ pub fn report(
         "Profiles after learning ({rounds} rounds, {} events): {:?}. Problems of rules: {}.",
         outcome.learned_events, outcome.profiles, outcome.problems
     );
+    let evicted: Vec<_> = outcome.counts.evicted.iter().filter(|(_, count)| **count > 0).collect();
+    let _ = writeln!(out, "Forgotten for want of room, learning included: {evicted:?}.");
     let _ = write!(out, "SHA-256, beginnings: rules `{}`", hash_of(sources));
     for one in learn.iter().chain([recording]) {
         let _ = write!(

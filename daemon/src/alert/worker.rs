@@ -287,13 +287,8 @@ impl Watch {
     }
 
     fn reload(&mut self) {
-<<<<<<< HEAD
-        let (sources, mut problems) =
-            files::read(self.settings.shipped_rules, &self.settings.rules_dir, files::By::Root);
-=======
         let Settings { shipped_rules, rules_dir, .. } = &self.settings;
         let (sources, mut problems) = files::read(*shipped_rules, rules_dir, By::Root);
->>>>>>> al-faces
         let (rules, more) = Rules::compile(&sources, Some(&self.meanings));
         problems.extend(more);
         for problem in &problems {
