@@ -27,8 +27,6 @@ use sight::Sight;
 const DOUBT: u64 = 15 * 60 * SECOND;
 /// Matches kept until they are asked for.
 const MATCHES: usize = 1 << 16;
-/// What adds no more than that is not told but with the incident that it is part of.
-const FAINT: f64 = 0.5;
 /// What there is to tell without an event is looked for so often.
 const TICK: u64 = SECOND;
 
@@ -240,7 +238,7 @@ impl Engine {
         if raw.severity > Severity::Info {
             self.counts.alarms_raw += 1;
             let is_told = self.incidents.is_told(placed.key);
-            if folded.speaks && (raw.score > FAINT || is_told) || grave {
+            if folded.speaks && (raw.is_telling() || is_told) || grave {
                 let mut alarm = raw.alarm();
                 alarm.incident = self.incidents.told_id(placed.key).map(str::to_owned);
                 if folded.speaks {
