@@ -50,8 +50,8 @@ fn webhook_syslog_and_file() {
 
     wait_for("the collector", || {
         let logs = collector.logs();
-        let mine = logs.iter().filter(|r| r.event == "remora.incident" && r.at("container.name") == "web");
-        (mine.last()?.at("incident.state") == "over").then_some(())
+        let mut mine = logs.iter().filter(|r| r.event == "remora.incident" && r.at("container.name") == "web");
+        (mine.next_back()?.at("incident.state") == "over").then_some(())
     });
     for output in ["webhook", "syslog", "file", "otlp"] {
         assert_eq!(bed.value("remora_alert_output_up", &[("output", output)]), Some(1.0), "{output}");
