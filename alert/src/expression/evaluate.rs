@@ -56,6 +56,7 @@ fn value<'e>(node: &'e Node, view: &View<'e>, item: Option<&Value<'e>>) -> Optio
         Node::Among(what, set) => yes(set.has(&ask(what)?)),
         Node::In(sides) => among(&ask(&sides[0])?, ask(&sides[1])?).map(Value::Bool),
         Node::List(all) => all.iter().map(ask).collect::<Option<_>>().map(Value::Made),
+        Node::Contains(of, finders) => functions::contains(&ask(of)?, finders).map(Value::Bool),
         Node::Has(position, of, all) => {
             let of = ask(of)?;
             any(all.iter().map(|one| functions::within(*position, &of, one)))
@@ -72,7 +73,10 @@ fn value<'e>(node: &'e Node, view: &View<'e>, item: Option<&Value<'e>>) -> Optio
             any(networks.iter().map(|network| network.has(text)))
         }
         Node::Call(function, of) => functions::call(*function, ask(of)?),
-        Node::Loop(of) => run(of, view, ask(&of.over)?.elements()?),
+        Node::Loop(of) => match ask(&of.over)? {
+            Value::Elements(all) => run(of, view, all.iter().map(Value::of)),
+            other => run(of, view, other.elements()?.into_iter()),
+        },
     }
 }
 
@@ -160,7 +164,7 @@ fn within<'e>(position: Position, of: &Value<'_>, what: Value<'_>) -> Option<Val
     }
 }
 
-fn run<'e>(of: &'e Loop, view: &View<'e>, all: Vec<Value<'e>>) -> Option<Value<'e>> {
+fn run<'e>(of: &'e Loop, view: &View<'e>, mut all: impl Iterator<Item = Value<'e>>) -> Option<Value<'e>> {
     let test = |item: &Value<'e>| match &of.test {
         Some(test) => truth(value(test, view, Some(item))),
         None => Some(true),
@@ -169,8 +173,8 @@ fn run<'e>(of: &'e Loop, view: &View<'e>, all: Vec<Value<'e>>) -> Option<Value<'
         Kind::All | Kind::Exists => {
             let by = of.kind == Kind::Exists;
             let mut said = Some(!by);
-            for item in &all {
-                match test(item) {
+            for item in all {
+                match test(&item) {
                     Some(yes) if yes == by => return Some(Value::Bool(by)),
                     Some(_) => {}
                     None => said = None,
@@ -179,8 +183,7 @@ fn run<'e>(of: &'e Loop, view: &View<'e>, all: Vec<Value<'e>>) -> Option<Value<'
             said.map(Value::Bool)
         }
         Kind::ExistsOne => {
-            let count =
-                all.iter().map(test).try_fold(0, |count, yes| yes.map(|yes| count + usize::from(yes)))?;
+            let count = all.try_fold(0, |count, item| test(&item).map(|yes| count + usize::from(yes)))?;
             Some(Value::Bool(count == 1))
         }
         Kind::Collect => {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 use super::node::{Function, Operator, Position};
 use super::value::{Value, float};
 
@@ -52,6 +54,17 @@ fn part(of: Value<'_>, range: impl Fn(&str) -> std::ops::Range<usize>) -> Option
     match of {
         Value::Text(Cow::Borrowed(text)) => Some(Value::Text(Cow::Borrowed(&text[range(text)]))),
         Value::Text(Cow::Owned(text)) => Some(owned(text[range(&text)].to_owned())),
+        _ => None,
+    }
+}
+
+/// Any of these; of a list, being one of its elements.
+pub fn contains(of: &Value<'_>, finders: &[Finder<'static>]) -> Option<bool> {
+    let any_is = |text: &str| finders.iter().any(|finder| finder.needle() == text.as_bytes());
+    match of {
+        Value::Text(text) => Some(finders.iter().any(|finder| finder.find(text.as_bytes()).is_some())),
+        Value::Elements(all) => Some(all.iter().any(|one| one.as_str().is_some_and(any_is))),
+        Value::Made(all) => Some(all.iter().any(|one| one.text().is_some_and(any_is))),
         _ => None,
     }
 }

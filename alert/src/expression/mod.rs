@@ -3,6 +3,7 @@
 
 mod bind;
 mod evaluate;
+mod fold;
 mod functions;
 mod glob;
 mod need;

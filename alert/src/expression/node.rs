@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use super::glob::Glob;
 use super::network::Network;
 use super::value::Value;
@@ -30,7 +32,9 @@ pub enum Node {
     Among(Box<Node>, Set),
     In(Box<[Node; 2]>),
     List(Vec<Node>),
-    /// Any of several constants within, at the start, at the end.
+    /// Any of several constants within.
+    Contains(Box<Node>, Vec<Finder<'static>>),
+    /// Any of several constants at the start, at the end.
     Has(Position, Box<Node>, Vec<String>),
     Within(Position, Box<[Node; 2]>),
     Glob(Box<Node>, Vec<Glob>),
@@ -153,6 +157,7 @@ impl Node {
             | Self::Not(of)
             | Self::Negate(of)
             | Self::Among(of, _)
+            | Self::Contains(of, _)
             | Self::Has(_, of, _)
             | Self::Glob(of, _)
             | Self::InNetwork(of, _)
@@ -176,7 +181,7 @@ impl Node {
             Self::Shared(_, of) => return 1 + of.cost() / 4,
             Self::Constant(_) | Self::Item => 0,
             Self::Term(_) | Self::HasTerm(_) | Self::Compare(..) => 1,
-            Self::Has(Position::Anywhere, _, all) => 8 * all.len(),
+            Self::Contains(_, all) => 8 * all.len(),
             Self::Has(_, _, all) => all.len(),
             Self::Glob(_, all) => 4 * all.len(),
             Self::InNetwork(_, all) => 8 + all.len(),

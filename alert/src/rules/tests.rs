@@ -316,3 +316,19 @@ fn the_table_of_the_document_is_that_of_the_rules() {
         "run `cargo run -p remora-alert --example rules_reference`"
     );
 }
+
+#[test]
+fn what_the_document_shows_is_right() {
+    let document = std::fs::read_to_string(folder("docs/rules.md")).unwrap();
+    let blocks: Vec<_> =
+        document.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    let mut files = Rules::shipped();
+    files.push(source("mine.yaml", blocks[0]));
+    let (rules, problems) = Rules::compile(&files, Some(&Meanings::shipped()));
+    assert_eq!(problems, []);
+    // The shipped ones may have something to say of it, too.
+    for outcome in test::run(&rules, &[source("tests.yaml", blocks[1])]) {
+        let matched = !outcome.what.contains("not matched: ");
+        assert!(outcome.ok || (matched && !outcome.what.contains("compiler-in-service")), "{}", outcome.what);
+    }
+}
