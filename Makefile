@@ -27,8 +27,13 @@ WEB_SOURCES := $(wildcard web/*.js web/*.html web/*.css web/*.svg web/src/*.js w
 
 BINARIES := remora remora-hook remora-runtime
 HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
-# Everything is static, the tests too: one set of dependencies serves all of one profile.
-STATIC    = env RUSTFLAGS='-C target-feature=+crt-static' $(CARGO)
+# Everything is static, the tests too: one set of dependencies serves all of one profile. A program that is moved as a whole
+# has tens of thousands of relocations, which packed are a tenth as large.
+FLAGS    := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
+STATIC    = env RUSTFLAGS='$(FLAGS)' $(CARGO)
+# A release ends when it panics: nothing is unwound, and what that would need is left out.
+RELEASE   = env RUSTFLAGS='$(FLAGS) -C force-unwind-tables=no' \
+	CFLAGS_$(subst -,_,$(HOST))='-fno-asynchronous-unwind-tables -fno-unwind-tables' $(CARGO)
 AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
@@ -78,8 +83,8 @@ web/node_modules/.package-lock.json tests/web/node_modules/.package-lock.json: %
 
 build: ## static release binaries into build/
 	@tests/deps --check build
-	$(STATIC) build --release --locked --target $(HOST) -p remora
-	$(STATIC) build --profile hook --locked --target $(HOST) -p remora-hook
+	$(RELEASE) build --release --locked --target $(HOST) -p remora
+	$(RELEASE) build --profile hook --locked --target $(HOST) -p remora-hook
 	@mkdir -p build
 	@for binary in release/remora hook/remora-hook hook/remora-runtime; do \
 		cp $(TARGET_DIR)/$(HOST)/$$binary build/new && mv build/new build/$${binary#*/}; done
@@ -113,18 +118,18 @@ test: ## unit tests, then real runtimes and real kernels (as root)
 bench: ## costs against the budgets, side by side (as root); BENCH="basics tracers nginx scrape" for some of it
 	@tests/deps bench
 	@$(MAKE) build
-	$(STATIC) build --release --locked --target $(HOST) -p remora-tests --bin bench
+	$(RELEASE) build --release --locked --target $(HOST) -p remora-tests --bin bench
 	$(AS_ROOT) env REMORA_BUILD=$(CURDIR)/build REMORA_SOURCE=$(CURDIR) REMORA_COST=$(CURDIR)/build/cost.md tini -s -- $(TARGET_DIR)/$(HOST)/release/bench $(BENCH)
 
 eval: ## alarms and incidents on recorded containers, against the goals (as root); EVAL=--short for a sanity run
 	@$(MAKE) deps
 	@$(MAKE) build
-	$(STATIC) build --release --locked --target $(HOST) -p remora-alert --example eval
+	$(RELEASE) build --release --locked --target $(HOST) -p remora-alert --example eval
 	$(AS_ROOT) tests/eval/record $(EVAL) --seed 1 build/eval/learned
 	$(AS_ROOT) tests/eval/record $(EVAL) --seed 2 build/eval/scored
 	$(TARGET_DIR)/$(HOST)/release/examples/eval build/eval/scored --learn build/eval/learned $(if $(EVAL),,--write docs/evaluation.md)
 
-docs: bpf ## docs/tracers.md from the objects, docs/api.md from the API's description
+docs: bpf ## what is said in docs and alert/tracers.json: of the objects, and of the API
 	docs/generate
 
 check: fmt clippy deny ## formatting, lints, licences and sources of dependencies
@@ -162,7 +167,7 @@ install: ## put binaries, units and hook configuration in place (DESTDIR, PREFIX
 	@test -x build/remora || { echo "build/remora is missing: run make build first" >&2; exit 1; }
 	$(foreach binary,$(BINARIES),$(call put,755,build/$(binary),$(PREFIX)/bin/$(binary))$(newline))
 	$(foreach header,$(HEADERS),$(call put,644,bpf/$(header),$(PREFIX)/include/remora/$(header))$(newline))
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/remora $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d
+	install -d -m 755 $(addprefix $(DESTDIR)$(SYSCONFDIR)/remora,/ /tracers.d /rules.d)
 	test -e $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml || install -m 644 examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml
 	$(foreach unit,$(UNITS),$(call put_text,systemd/$(unit),$(PREFIX)/lib/systemd/system/$(unit))$(newline))
 	$(call put,644,systemd/remora.sysusers,$(PREFIX)/lib/sysusers.d/remora.conf)
@@ -179,7 +184,7 @@ uninstall: ## take away configuration first, the binaries last; logs and ledgers
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/remora.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/remora.conf
 	$(if $(LIVE),systemctl daemon-reload)
 	if cmp -s examples/remora.toml $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; then rm $(DESTDIR)$(SYSCONFDIR)/remora/remora.toml; fi
-	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)/remora/tracers.d $(DESTDIR)$(SYSCONFDIR)/remora
+	-rmdir --ignore-fail-on-non-empty $(addprefix $(DESTDIR)$(SYSCONFDIR)/remora,/tracers.d /rules.d /)
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/remora/,$(HEADERS))
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/remora
 	rm -f $(foreach binary,remora remora-runtime remora-hook,$(DESTDIR)$(PREFIX)/bin/$(binary))

@@ -4,6 +4,8 @@
 
 #define S_ISMEMFD_NAME 0x3a64666d656dULL /* "memfd:" as little-endian bytes */
 #define OVERLAYFS_MAGIC 0x794c7630
+#define PF_FORKNOEXEC 0x40	/* since it was forked it executed nothing */
+#define FORKS_MAX 8		/* subshells within subshells */
 
 struct exec_params {
 	__u32 max_args REMORA_OWN_PARAM("4096", "0", "8191", "bytes of arguments reported per exec");
@@ -15,6 +17,7 @@ enum origin {
 	image,		/* a lower layer, or a file system that is no overlay */
 	upper,		/* written in the container: the overlay's upper layer */
 	memfd,		/* memory, never on disk */
+	removed,	/* no folder has it any more */
 };
 
 struct exec_event {
@@ -30,6 +33,9 @@ struct exec_event {
 	__u64 inode REMORA_HELP("inode number of the program");
 	remora_dev dev REMORA_HELP("device of that inode");
 	enum origin origin REMORA_HELP("where the program's file comes from") REMORA_FEATURE;
+	__u32 ancestor_pid REMORA_HELP("nearest ancestor that executed a program, where the parent is only a copy of it, such as a subshell")
+		REMORA_ATTRIBUTE("process.ancestor_pid");
+	__u32 _pad;
 	char tty[16] REMORA_HELP("controlling terminal") REMORA_OPTIONAL;
 } REMORA_EVENT("exec", "a program was executed")
 	REMORA_REPORT("executed");
@@ -94,13 +100,30 @@ static __always_inline enum origin origin_of(struct file *file, struct inode *in
 	struct dentry *over = NULL;
 	__u64 name = 0;
 
+	if (!BPF_CORE_READ(inode, i_nlink)) {
+		bpf_probe_read_kernel_str(&name, 7, BPF_CORE_READ(file, f_path.dentry, d_name.name));
+		return name == S_ISMEMFD_NAME ? memfd : removed;
+	}
 	if (BPF_CORE_READ(inode, i_sb, s_magic) == OVERLAYFS_MAGIC) {
 		/* overlay is a module as a rule: without its BTF the layout stated above is relied on */
 		bpf_probe_read_kernel(&over, sizeof(over), (void *)inode + bpf_core_type_size(struct inode));
 		return over ? upper : image;
 	}
-	bpf_probe_read_kernel_str(&name, 7, BPF_CORE_READ(file, f_path.dentry, d_name.name));
-	return name == S_ISMEMFD_NAME && !BPF_CORE_READ(inode, i_nlink) ? memfd : image;
+	return image;
+}
+
+/* A process's first thread: flags of another one say when that one was made. */
+static __always_inline __u32 ancestor_of(struct task_struct *task)
+{
+	struct task_struct *at = BPF_CORE_READ(task, real_parent, group_leader);
+
+#pragma unroll
+	for (int i = 0; i < FORKS_MAX; i++) {
+		if (!(BPF_CORE_READ(at, flags) & PF_FORKNOEXEC))
+			break;
+		at = BPF_CORE_READ(at, real_parent, group_leader);
+	}
+	return BPF_CORE_READ(at, tgid);
 }
 
 static __always_inline void fill_exec(struct exec_event *e, struct task_struct *task, struct file *file)
@@ -113,6 +136,7 @@ static __always_inline void fill_exec(struct exec_event *e, struct task_struct *
 	e->inode = BPF_CORE_READ(inode, i_ino);
 	e->dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	e->origin = origin_of(file, inode);
+	e->ancestor_pid = ancestor_of(task);
 	if (tty)
 		bpf_probe_read_kernel_str(&e->tty, sizeof(e->tty), &tty->name);
 }

@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     }
     let wrong = wrong(&rules, &spoke, options.iter().any(|o| o == "--all"));
     wrong.iter().for_each(|line| println!("{line}"));
-    println!("{} containers, {} wrong", spoke.len(), wrong.len());
+    let state = if wrong.is_empty() { "ok" } else { "FAILED" };
+    let passed = spoke.len().saturating_sub(wrong.len());
+    println!("test result: {state}. {passed} passed; {} failed; containers of rules", wrong.len());
     if problems.is_empty() && wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod digest;
 pub(crate) mod fold;
+pub(crate) mod habit;
 pub(crate) mod raw;
 
 use serde::{Deserialize, Serialize};

@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarm::digest::digest;
 use crate::alarm::fold::Fold;
+use crate::alarm::habit::Habits;
 use crate::alarm::raw::Raw;
-use crate::alarm::{Alarm, Severity};
+use crate::alarm::{Alarm, Kind, Severity};
 use crate::event::Event;
 use crate::incident::{Ground, Incident, Incidents};
 use crate::meaning::{EventMeaning, Meanings};
 use crate::process::{Lineage, Step};
-use crate::profile::{self, Profiles, Verdict};
+use crate::profile::{self, Novelty, Profiles, Verdict, is_act};
 use crate::rules::Rules;
 use crate::time::{self, SECOND};
 use sight::Sight;
@@ -83,6 +85,7 @@ pub struct Engine {
     profiles: Profiles,
     ground: Ground,
     fold: Fold,
+    habits: Habits,
     incidents: Incidents,
     told: Vec<Told>,
     matches: Vec<Match>,
@@ -94,12 +97,25 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(settings: Settings, rules: Rules, meanings: Meanings) -> Self {
-        let (ground, fold, told, matches, counts) = Default::default();
+        let (ground, fold, habits, told, matches, counts) = Default::default();
         let memory = settings.memory / 8 * 3;
         let of_profiles = profile::Settings { learn: settings.learn, memory, ..profile::Settings::default() };
         let profiles = Profiles::new(of_profiles);
         let incidents = Incidents::new(settings.window, settings.memory / 6);
-        Self { rules, meanings, profiles, ground, fold, incidents, told, matches, counts, now: 0, ticked: 0 }
+        Self {
+            rules,
+            meanings,
+            profiles,
+            ground,
+            fold,
+            habits,
+            incidents,
+            told,
+            matches,
+            counts,
+            now: 0,
+            ticked: 0,
+        }
     }
 
     /// Of the same rules what they counted stays.
@@ -130,6 +146,9 @@ impl Engine {
         let meaning = self.meanings.get(event.tracer(), event.name());
         let sight = Sight::of(event, meaning, &mut self.ground);
         let mut alarms = self.matching(event, &sight);
+        for raw in &mut alarms {
+            self.weigh(raw);
+        }
         self.doubt(&alarms, &sight.lineage);
         let flagged = alarms.iter().any(|alarm| alarm.severity > Severity::Info);
         alarms.extend(self.novelty(event, &sight, flagged));
@@ -156,19 +175,41 @@ impl Engine {
         matching.into_iter().map(|rule| sight.matched(event, rule, &self.ground)).collect()
     }
 
+    /// What is a habit of the image's containers adds nothing.
+    fn weigh(&mut self, raw: &mut Raw<'_>) {
+        if raw.severity >= Severity::High || raw.severity == Severity::Info {
+            return;
+        }
+        let family = raw.family();
+        if self.habits.has(family) {
+            raw.score = 0.0;
+        }
+        self.habits.saw(family, digest(&[raw.event.container()]));
+    }
+
     /// What the profile says of an event. What a rule speaks of is neither learned nor said twice.
     fn novelty<'e>(&mut self, event: &'e Event, sight: &Sight, flagged: bool) -> Option<Raw<'e>> {
         let behaviour = sight.behaviour.as_ref()?;
         let may_learn = !flagged && !self.is_doubted(&sight.lineage);
-        match self.profiles.observe_behaviour(event, behaviour, may_learn) {
-            Verdict::Novel(novelty) if !flagged => Some(sight.novel(event, &novelty, &self.ground)),
-            _ => None,
+        let Verdict::Novel(novelty) = self.profiles.observe_behaviour(event, behaviour, may_learn) else {
+            return None;
+        };
+        let is_said = self.is_said(&novelty, sight);
+        (!flagged && !is_said).then(|| sight.novel(event, &novelty, &self.ground))
+    }
+
+    /// What a novel program looks at is as new as itself, and that was told.
+    fn is_said(&mut self, novelty: &Novelty, sight: &Sight) -> bool {
+        let Some(serial) = sight.serial else { return false };
+        if novelty.class == "executed" {
+            self.ground.processes.update(serial, |process| process.is_novel = true);
         }
+        !is_act(&novelty.class) && self.ground.processes.is_novel(serial)
     }
 
     /// Nothing that a process does is learned once a rule spoke gravely of it or of what it descends from.
     fn doubt(&mut self, alarms: &[Raw<'_>], lineage: &Lineage) {
-        if !alarms.iter().any(|alarm| alarm.severity >= Severity::Medium) {
+        if !alarms.iter().any(|alarm| alarm.severity >= Severity::Medium && alarm.score > 0.0) {
             return;
         }
         let until = if lineage.apart.is_empty() { self.now + DOUBT } else { u64::MAX };
@@ -178,8 +219,9 @@ impl Engine {
     }
 
     fn is_doubted(&self, lineage: &Lineage) -> bool {
-        let told =
-            self.incidents.of_lineage(&self.ground, lineage).is_some_and(|key| self.incidents.is_told(key));
+        let incident = self.incidents.of_lineage(&self.ground, lineage);
+        // Of what only mediums speak of, what they speak of is doubted, not what goes on beside it.
+        let told = incident.is_some_and(|key| self.incidents.is_told(key) && self.incidents.is_grave(key));
         let mut line = lineage.apart.iter().chain(&lineage.base);
         let doubted = |serial| self.ground.processes.get(serial).is_some_and(|p| p.tainted > self.now);
         told || line.any(|serial| doubted(*serial))
@@ -190,11 +232,13 @@ impl Engine {
         let folded = self.fold.take(raw.family(), time, || raw.id());
         let placed = self.incidents.alarm(raw, &sight.lineage, &sight.deed, &mut self.ground);
         let news = self.incidents.news(placed.key, &self.ground, self.now);
+        self.remember(raw, placed.key);
         // A grave one is told again in each incident, under a name of its own.
         let grave = raw.severity >= Severity::High && placed.is_first;
         if raw.severity > Severity::Info {
             self.counts.alarms_raw += 1;
-            if folded.speaks || grave {
+            let is_told = self.incidents.is_told(placed.key);
+            if folded.speaks && (raw.is_telling() || is_told) || grave {
                 let mut alarm = raw.alarm();
                 alarm.incident = self.incidents.told_id(placed.key).map(str::to_owned);
                 if folded.speaks {
@@ -208,6 +252,15 @@ impl Engine {
             }
         }
         self.told.extend(news.into_iter().map(|incident| Told::Incident(Box::new(incident))));
+    }
+
+    /// What took part in something grave is no habit.
+    fn remember(&mut self, raw: &Raw<'_>, incident: u64) {
+        if raw.severity >= Severity::High {
+            self.incidents.families(incident).for_each(|family| self.habits.grave(family));
+        } else if raw.kind == Kind::Rule && self.incidents.is_grave(incident) {
+            self.habits.grave(raw.family());
+        }
     }
 
     /// Events of that container were lost, as many more as are told.
@@ -269,13 +322,14 @@ impl Engine {
             ("processes", processes),
             ("acts", self.ground.acts.evicted),
             ("families", self.fold.evicted()),
+            ("habits", self.habits.evicted()),
             ("incidents", self.incidents.evicted()),
             ("rates", self.rules.evicted()),
         ];
         counts.evicted = evicted.into_iter().chain(self.ground.links.evicted()).collect();
         counts.evicted.extend(self.profiles.evicted());
         counts.memory = self.ground.memory() + self.fold.memory() + self.incidents.memory();
-        counts.memory += self.profiles.memory();
+        counts.memory += self.profiles.memory() + self.habits.memory();
         counts
     }
 }

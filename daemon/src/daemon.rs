@@ -27,7 +27,7 @@ use crate::ring::{Reader, Running};
 use crate::scope::{Scope, abi, mapped::Mapped};
 use crate::tracer::{Engine, keep::Keep, settings::Configured, settings::Settings};
 use crate::worker::Worker;
-use crate::{intake, registry, sink, stacks};
+use crate::{alert, intake, registry, sink, stacks};
 
 mod listen;
 mod news;
@@ -90,6 +90,8 @@ struct Parts {
     reader: Running,
     /// Dropped behind the reader: it stores what that has read to the last.
     history: Option<Worker>,
+    /// Likewise, and before that: what it has not had may be stored.
+    alerts: Option<Worker>,
     api: Api,
 }
 
@@ -125,7 +127,7 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
             () = intake::serve(hook, config.hook.clone(), parts.desk.clone()) => {}
             () = intake::replay(config.state_dir.join("spool"), parts.desk.clone()) => {}
             () = manager::watch::all(parts.desk.clone()) => {}
-            () = heed(&config, path, &mut hangup, &parts.desk) => {}
+            () = heed(&config, path, &mut hangup, &parts) => {}
             () = remote => {}
             () = api::serve(api_socket, parts.api.clone()) => {}
             () = news::serve_nri(&config, &parts.desk) => {}
@@ -149,14 +151,19 @@ async fn serve(config: Arc<Config>, path: Option<&Path>) -> anyhow::Result<()> {
     parts.registry.stop().await;
     let _ = parts.thread.join();
     drop(parts.reader);
+    drop(parts.alerts);
     drop(parts.history);
     Ok(())
 }
 
-/// Reads the configuration again whenever it is told to.
-async fn heed(config: &Config, path: Option<&Path>, hangup: &mut Signal, desk: &Desk) {
+/// Reads the configuration, and files of rules, again whenever it is told to.
+async fn heed(config: &Config, path: Option<&Path>, hangup: &mut Signal, parts: &Parts) {
+    let desk = &parts.desk;
     scan_if(config.scan.at_start, config, desk, "found running when the daemon started").await;
     while hangup.recv().await.is_some() {
+        if let Some(alerts) = &parts.api.alerts {
+            alerts.reload().await;
+        }
         let before = desk.rules();
         desk.reload(config, path).await;
         let changed = *before != *desk.rules();
@@ -209,7 +216,8 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         gone,
     )?;
     let stacks = stacks::Handle::start(places.clone(), stacks_file(config), &boot)?;
-    let (teller, ends) = history::channel(&config.history);
+    let mut teller = history::Teller::default();
+    let (ends, last_words) = (teller.listen(config.history.enabled), teller.listen(config.alerts.enabled));
     let (registry, thread) = registry::Registry::start(
         config.clone(),
         cgroups,
@@ -238,12 +246,21 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         _ => None,
     };
     let (registry_handle, desk_handle) = (registry.clone(), desk.clone());
+    let (alerts, starting) = if config.alerts.enabled {
+        let dir = config.state_dir.join(alert::FOLDER);
+        let (handle, starting) =
+            alert::open(config).with_context(|| format!("failed to open {}", dir.display()))?;
+        (Some(handle), Some(starting))
+    } else {
+        (None, None)
+    };
     let api = Api {
         registry: registry_handle,
         desk: desk_handle,
         hub,
         history: stored,
         otlp: config.otlp.endpoint.is_some().then(otlp::Handle::default),
+        alerts,
         stacks,
         kept,
         places,
@@ -252,7 +269,11 @@ fn assemble(config: &Arc<Config>) -> anyhow::Result<Parts> {
         runtime_roots,
         map_in_metrics: config.metrics.topology,
     };
-    Ok(Parts { registry, desk, thread, reader, history, api })
+    let alerts = match (starting, last_words) {
+        (Some(starting), Some(ends)) => Some(alert::start(config.clone(), api.clone(), starting, ends)?),
+        _ => None,
+    };
+    Ok(Parts { registry, desk, thread, reader, history, alerts, api })
 }
 
 fn configured(config: &Config) -> Configured {
@@ -295,7 +316,16 @@ pub fn reset(config: &Config, keep_state: bool) -> anyhow::Result<()> {
     if keep_state {
         return Ok(());
     }
-    for sub in ["containers", "ended", "tracers", "objects", "spool", history::FOLDER] {
+    for sub in [
+        "containers",
+        "ended",
+        "tracers",
+        "objects",
+        "spool",
+        history::FOLDER,
+        alert::FOLDER,
+        alert::PROFILES,
+    ] {
         remove(&config.state_dir.join(sub))?;
     }
     for file in ["changes.json", "attached.json", "otlp.json"] {

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod host;
 pub mod worker;
+pub mod outlet;
 
 pub mod intake;
 pub mod oci;
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod stacks;
 pub mod topology;
 pub mod report;
+pub mod alert;
 pub mod api;
 pub mod otlp;
 pub mod web;

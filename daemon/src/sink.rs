@@ -11,44 +11,81 @@ use std::{
 use crate::decode::json;
 use crate::event::Hub;
 
+/// A file that is appended to, within a bound.
 #[derive(Debug)]
-pub struct FileSink {
+pub struct Rotating {
     path: PathBuf,
     file: File,
     size: u64,
     limit: u64,
+}
+
+impl Rotating {
+    /// Opens the file to go on behind its last whole line.
+    pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
+        let mut out = Self { path: path.to_owned(), file: append(path)?, size: 0, limit };
+        let (from, tail) = out.tail()?;
+        out.size = from + tail.len() as u64;
+        out.file.set_len(out.size)?;
+        Ok(out)
+    }
+
+    /// The last whole lines, and where they begin.
+    fn tail(&mut self) -> io::Result<(u64, Vec<u8>)> {
+        const LOOK: u64 = 256 << 10;
+        let from = self.file.metadata()?.len().saturating_sub(LOOK);
+        self.file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        (&self.file).take(LOOK).read_to_end(&mut tail)?;
+        tail.truncate(tail.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1));
+        Ok((from, tail))
+    }
+
+    /// Appends whole lines. Past its bound the file becomes `FILE.1`.
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let more = lines.len() as u64;
+        if self.size > 0 && self.size + more > self.limit {
+            let mut old = self.path.clone().into_os_string();
+            old.push(".1");
+            fs::rename(&self.path, old)?;
+            self.file = append(&self.path)?;
+            self.size = 0;
+        }
+        self.file.write_all(lines)?;
+        self.size += more;
+        Ok(())
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
+}
+
+#[derive(Debug)]
+pub struct FileSink {
+    out: Rotating,
     after: u64,
 }
 
 impl FileSink {
     /// Opens the file to go on behind its last event. Cursors of another ring, told by the epoch, are void.
     pub fn open(path: &Path, limit: u64, epoch: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
-        let mut sink = Self { path: path.to_owned(), size: file.metadata()?.len(), file, limit, after: 0 };
+        let mut sink = Self { out: Rotating::open(path, limit)?, after: 0 };
         sink.recover(epoch)?;
         Ok(sink)
     }
 
-    /// Cuts off a half-written line and finds the last cursor of this epoch.
+    /// Finds the last cursor of this epoch.
     fn recover(&mut self, epoch: u64) -> io::Result<()> {
-        const LOOK: u64 = 256 << 10;
-        let from = self.size.saturating_sub(LOOK);
-        self.file.seek(SeekFrom::Start(from))?;
-        let mut tail = Vec::new();
-        (&self.file).take(LOOK).read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        self.size = from + whole as u64;
-        self.file.set_len(self.size)?;
-        let lines = || {
-            tail[..whole]
-                .split(|b| *b == b'\n')
-                .rev()
-                .filter_map(|l| serde_json::from_slice::<serde_json::Value>(l).ok())
-        };
-        let mark = Self::marker(&self.path);
+        let (_, tail) = self.out.tail()?;
+        let mut lines = tail
+            .split(|b| *b == b'\n')
+            .rev()
+            .filter_map(|l| serde_json::from_slice::<serde_json::Value>(l).ok());
+        let mark = Self::marker(&self.out.path);
         let same = fs::read_to_string(&mark).is_ok_and(|m| m.trim() == epoch.to_string());
         if same {
-            self.after = lines().find_map(|l| l["event"]["cursor"].as_u64()).unwrap_or(0);
+            self.after = lines.find_map(|l| l["event"]["cursor"].as_u64()).unwrap_or(0);
         }
         fs::write(mark, format!("{epoch}\n"))
     }
@@ -69,7 +106,7 @@ impl FileSink {
         loop {
             news.borrow_and_update();
             if let Err(e) = self.write(&hub) {
-                tracing::error!("failed to write events to {}: {e}", self.path.display());
+                tracing::error!("failed to write events to {}: {e}", self.out.path.display());
             }
             if news.changed().await.is_err() {
                 return;
@@ -96,23 +133,8 @@ impl FileSink {
             if out.is_empty() {
                 return Ok(());
             }
-            self.rotate(out.len() as u64)?;
-            self.file.write_all(&out)?;
-            self.size += out.len() as u64;
+            self.out.write(&out)?;
             self.after = last;
         }
-    }
-
-    /// Past its bound the file becomes `FILE.1`.
-    fn rotate(&mut self, more: u64) -> io::Result<()> {
-        if self.size == 0 || self.size + more <= self.limit {
-            return Ok(());
-        }
-        let mut old = self.path.clone().into_os_string();
-        old.push(".1");
-        fs::rename(&self.path, old)?;
-        self.file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
-        self.size = 0;
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! End to end, as root: the binaries as built, real runtimes, the running kernel.
 
 mod advise;
+mod alerts;
 mod api;
 mod attach;
 mod bad_input;
@@ -20,6 +21,7 @@ mod managers;
 mod otlp;
 mod prometheus;
 mod remote;
+mod replay;
 mod report;
 mod scope;
 mod scrape;

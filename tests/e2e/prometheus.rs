@@ -219,6 +219,10 @@ fn dashboards_are_what_their_source_says() {
     }
 }
 
+/// Speaks of what works all the time.
+const RULE: &str = "rules:\n  - id: listed\n    summary: a folder was listed\n    description: for the test\n    \
+                    condition: event.name == \"exec\" && \"ls\" in process.command_args\n    severity: low\n";
+
 #[test]
 fn every_dashboard_has_data() {
     let (metrics, peer, server) = (port(), echo(), Server::new("127.0.0.1", 0));
@@ -229,7 +233,10 @@ fn every_dashboard_has_data() {
         .with("metrics", "topology = true")
         // Nobody takes what is sent, which has its metrics, too.
         .with("otlp", "endpoint = \"http://127.0.0.1:1\"")
+        .with("alerts.alertmanager", "urls = [\"http://127.0.0.1:1\"]")
         .with("tracers", &format!("params = {{ dns = {{ port = {} }} }}", server.address.port()));
+    fs::create_dir(bed.path("rules.d")).expect("failed to make a folder");
+    fs::write(bed.path("rules.d/test.yaml"), RULE).expect("failed to write");
     bed.start();
     let mut working = busy(&bed, peer, &server);
     let (bundle, mut child) = limited(&bed);

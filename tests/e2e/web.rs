@@ -62,8 +62,12 @@ fn each_view_shows_live_containers() {
     wait_for("the application to be asked", || {
         (bed.value("remora_flow_connections_total", &[("container", "db")])? > 3.0).then_some(())
     });
-    let mut browser =
-        node("live.js").arg(bed.path("api.sock")).stdout(Stdio::piped()).spawn().expect("no node");
+    browse("live.js", &mut bed);
+}
+
+/// Runs a script before the daemon, which is restarted where the script says so.
+fn browse(script: &str, bed: &mut Bed) {
+    let mut browser = node(script).arg(bed.path("api.sock")).stdout(Stdio::piped()).spawn().expect("no node");
     let mut seen = false;
     for line in BufReader::new(browser.stdout.take().expect("stdout")).lines().map_while(Result::ok) {
         match line.as_str() {
@@ -77,4 +81,21 @@ fn each_view_shows_live_containers() {
     }
     let status = browser.wait().expect("failed to wait");
     assert!(status.success() && seen, "{status}");
+}
+
+#[test]
+fn an_incident_is_on_the_page_with_its_graph() {
+    let mut bed = Bed::new();
+    let podman = Podman::new(&bed);
+    // A program that is no part of the image: written by a shell, and executed.
+    let script = format!(
+        "cat /bin/busybox >'/tmp/{HOSTILE}'; chmod 755 '/tmp/{HOSTILE}'; '/tmp/{HOSTILE}' id; exec sleep 600"
+    );
+    let on = ["--detach", "--annotation", "io.remora.trace=default security"];
+    podman.run("victim", &on, &["sh", "-c", &script]);
+    wait_for("the incident", || {
+        let said = run(&mut bed.remora(&["alerts", "--container", "victim"]));
+        said.contains("victim").then_some(())
+    });
+    browse("alerts.js", &mut bed);
 }

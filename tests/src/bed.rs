@@ -80,6 +80,12 @@ impl Bed {
             ("history", String::new()),
             ("otlp", String::new()),
             ("metrics", String::new()),
+            // Nobody's rules but the test's own, if it has any.
+            ("alerts", format!("rules_dir = \"{dir}/rules.d\"\nshipped_rules = false\n")),
+            ("alerts.alertmanager", String::new()),
+            ("alerts.webhook", String::new()),
+            ("alerts.syslog", String::new()),
+            ("alerts.file", String::new()),
             ("labels", String::new()),
             ("managers", String::new()),
             // Each test has managers of its own.

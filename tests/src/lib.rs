@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a daemon in folders and a bpffs of its own, real runtimes beside it.
 //! Each test has a bed of its own, so that tests run side by side and twice; what a bed made goes with it.
 
+pub mod alertmanager;
 pub mod bed;
 pub mod containerd;
 pub mod cri;
@@ -14,8 +15,10 @@ pub mod podman;
 pub mod pty;
 pub mod runc;
 pub mod service;
+pub mod sink;
 pub mod trio;
 
+pub use alertmanager::Alertmanager;
 pub use bed::Bed;
 pub use cgroup::Cgroup;
 pub use containerd::Containerd;
@@ -26,6 +29,7 @@ pub use fixtures::fixture;
 pub use podman::Podman;
 pub use pty::Pty;
 pub use runc::Bundle;
+pub use sink::Sink;
 pub use trio::Trio;
 
 use std::{

@@ -105,6 +105,11 @@ impl Podman {
         run(&mut self.run_command(name, options, args))
     }
 
+    /// How it stores images: `overlay`, or `vfs` where that cannot be.
+    pub fn driver(&self) -> String {
+        run(&mut self.command(&["info", "--format", "{{.Store.GraphDriverName}}"])).trim().to_owned()
+    }
+
     /// The full id of a container.
     pub fn id(&self, name: &str) -> String {
         run(&mut self.command(&["inspect", "--format", "{{.Id}}", name])).trim().to_owned()

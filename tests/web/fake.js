@@ -83,6 +83,11 @@ export class Fake {
     if (url.pathname === '/v1/version') return json({ version: 'fake' });
     if (url.pathname === '/v1/events') return this.stream(url, response);
     if (url.pathname === '/v1/topology') return json(this.topology());
+    if (parts[1] === 'alerts') {
+      const incidents = this.incidents();
+      const found = parts[2] ? incidents.find((i) => i.id === parts[2]) : incidents;
+      return found ? json(found) : missing();
+    }
     if (parts[1] === 'tracers') return this.onTracers(request, parts, json);
     if (parts[1] !== 'containers') return missing();
     this.grow();
@@ -130,6 +135,35 @@ export class Fake {
       edges.push(i ? edge(nodes[i].id, address, 443, 2000) : edge(address, nodes[0].id, 80, 5000));
     }
     return { nodes, edges, truncated: false };
+  }
+
+  incidents() {
+    return this.containers.slice(0, 4).map((c, i) => this.incident(c, i));
+  }
+
+  // A dropper: what it fetches is written, made executable and executed.
+  incident(c, i) {
+    const [name, time] = [(text, n) => (this.hostile ? this.name(i + n) : text), (s) => new Date(this.began + s * 1000).toISOString()];
+    const subject = { container: { id: c.id, name: c.name, image: { name: c.identity.image_name } }, k8s: c.identity.pod && { pod: { name: c.identity.pod.name }, namespace: { name: c.identity.pod.namespace } } };
+    const process = (id, label, pid, alarmed = false) => ({ id, kind: 'process', label, pid, alarmed });
+    const edge = (from, to, kind, count = 1) => ({ from, to, kind, count });
+    const moment = (s, pid, text, alarm) => ({ time: time(s), container: c.name, pid, severity: alarm ? 'high' : 'info', alarm, text });
+    const severity = ['critical', 'high', 'medium', 'low'][i];
+    const text = `In ${c.name} (${c.identity.image_name}), nginx started sh, which downloaded from 203.0.113.9:80, wrote ${name('/tmp/x', 1)} and executed it.`;
+    const alarm = {
+      id: `a-${i}`, kind: 'rule', rule: 'program-not-of-image', severity, score: 25, summary: `${name('/tmp/x', 1)} is no part of the image, and was executed`, tags: ['T1105', 'execution'], first: time(3), last: time(4), count: 3, subject,
+      process: { pid: 4003, comm: name('x', 2), executable: name('/tmp/x', 1), command_args: [name('/tmp/x', 1), '-d'] }, event: this.event(c, i, this.began + 3000),
+    };
+    return {
+      id: `i-00${i}`, state: i === 3 ? 'over' : 'open', severity, score: 42 - i, title: `${name('sh', 0)} in ${c.name} executed what it had downloaded`, text, first: time(0), last: time(4 + i), over: i === 3 ? time(900) : undefined,
+      tags: ['T1105', 'T1059.004', 'execution', 'command-and-control'], rules: ['program-not-of-image'], image: c.identity.image_name, workload: c.name, subjects: [subject], alarms: [alarm], alarms_total: 3,
+      graph: {
+        nodes: [process('p1', 'nginx', 4001), process('p2', name('sh', 0), 4002), process('p3', name('/tmp/x', 1), 4003, true), { id: 'f1', kind: 'file', label: name('/tmp/x', 1), alarmed: true }, { id: 'n1', kind: 'peer', label: '203.0.113.9:80', alarmed: false }],
+        edges: [edge('p1', 'p2', 'executed'), edge('p2', 'p3', 'executed'), edge('p2', 'f1', 'opened', 2), edge('p2', 'f1', 'changed'), edge('p2', 'n1', 'connected'), edge('p3', 'f1', 'executed')],
+      },
+      timeline: [moment(0, 4002, `nginx started ${name('sh', 0)}`), moment(2, 4002, 'sh connected to 203.0.113.9:80'), moment(3, 4003, alarm.summary, alarm.id)],
+      ledger: i === 1 ? { complete: false, lost: 17, left_out: 2 } : { complete: true, lost: 0, left_out: 0 },
+    };
   }
 
   tables(container, name, json, missing) {

@@ -40,6 +40,11 @@ for (const [kind, look] of [['desktop', { viewport: DESKTOP }], ['phone', { view
         assert.equal(await overflows(page), false, `${name} is wider than a ${kind}`);
       };
       await look('containers', '11 containers in scope');
+      await goTo(page, 'alerts');
+      await look('alerts', '3 open incidents');
+      await page.getByRole('link', { name: /^sh in web executed/ }).click();
+      await page.locator('.node.process.bad').waitFor();
+      await look('incident', 'which downloaded from 203.0.113.9:80');
       await goTo(page, 'network');
       await look('network', '203.0.113.9');
       await goTo(page, 'tracers');
@@ -57,6 +62,16 @@ test('what containers call things is never HTML', async () => {
   await on({ containers: 16, rate: 200, hostile: true }, [], async (page, { fake }) => {
     await ready(page);
     for (const name of HOSTILE) await page.getByRole('link', { name, exact: true }).first().waitFor();
+    for (const { id, title } of fake.incidents()) {
+      await goTo(page, 'alerts');
+      await page.getByRole('link', { name: title, exact: true }).click();
+      await page.getByRole('heading', { level: 1, name: title, exact: true }).waitFor();
+      await page.locator('.alarm summary').click();
+      await page.locator('.node').first().focus();
+      await page.keyboard.press('Enter');
+      await page.locator('.node.chosen').waitFor();
+      assert.match(page.url(), new RegExp(`/${id}$`));
+    }
     for (const place of ['network', 'tracers']) {
       await goTo(page, place);
       await pause(1500);
@@ -185,6 +200,35 @@ test('keys alone are enough', async () => {
     await page.locator('.box').first().and(page.getByText('nginx')).waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.box').first().and(page.getByText('all')).waitFor();
+  });
+});
+
+test('incidents are narrowed down, and say how much of them was seen', async () => {
+  await on({ containers: 6 }, [], async (page) => {
+    await goTo(page, 'alerts');
+    const rows = page.getByRole('table', { name: 'Incidents' }).locator('tbody tr');
+    const are = async (n) => {
+      for (let i = 0; i < 100 && await rows.count() !== n; i += 1) await pause(50);
+      assert.equal(await rows.count(), n);
+    };
+    await are(4);
+    await page.getByRole('combobox').selectOption('high');
+    await are(2);
+    await page.getByRole('combobox').selectOption('info');
+    await page.getByRole('checkbox').uncheck();
+    await are(3);
+    await page.getByRole('searchbox').fill('postgres t1105');
+    await are(1);
+    await rows.getByRole('link').click();
+    await page.getByText('17 events lost').waitFor();
+    // A node chosen leaves what it had to do with.
+    const deeds = page.getByRole('table', { name: 'Who did what' }).locator('tbody tr');
+    assert.equal(await deeds.count(), 6);
+    await page.locator('.node[aria-label^="nginx (4001), process"]').click();
+    await page.getByRole('heading', { name: 'With nginx (4001)' }).waitFor();
+    assert.equal(await deeds.count(), 1);
+    await goTo(page, 'alerts', 'i-nobody');
+    await page.getByText('no such resource').waitFor();
   });
 });
 

@@ -4,12 +4,14 @@ import { html } from './html.js';
 import { link, useRoute } from './route.js';
 import { connection, enter, watch } from './session.js';
 import { isDark, toggleTheme } from './theme.js';
+import { Alerts } from './views/alerts.js';
 import { Container } from './views/container.js';
 import { Containers } from './views/containers.js';
+import { Incident } from './views/incident.js';
 import { Network } from './views/network.js';
 import { Tracers } from './views/tracers.js';
 
-const PLACES = [['containers', 'Containers'], ['network', 'Network map'], ['tracers', 'Tracers']];
+const PLACES = [['containers', 'Containers'], ['alerts', 'Alerts'], ['network', 'Network map'], ['tracers', 'Tracers']];
 // How long it is said that the connection is back.
 const GLAD = 4000;
 
@@ -50,6 +52,7 @@ function skip(event) {
 }
 
 function View({ place, route, changes }) {
+  if (place === 'alerts') return route[1] ? html`<${Incident} key=${route[1]} id=${route[1]} />` : html`<${Alerts} />`;
   if (place === 'network') return html`<${Network} />`;
   if (place === 'tracers') return html`<${Tracers} changes=${changes} wanted=${route[1]} />`;
   if (route[1]) return html`<${Container} key=${route[1]} id=${route[1]} view=${route[2] ?? 'overview'} changes=${changes} />`;

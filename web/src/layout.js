@@ -7,16 +7,24 @@ const STEPS = 150;
 export const HEIGHT = 34;
 const LABEL = 22;
 const LETTER = 7.2;
+// From one level to the next.
+const LEVEL = 190;
 
 export function label(node) {
   return node.name.length > LABEL ? `${node.name.slice(0, LABEL - 1)}…` : node.name;
 }
 
-export function width(node) {
-  return node.kind === 'container' ? Math.max(64, label(node).length * LETTER + 24) : 18;
+// What has its name in it; the name of anything else stands below.
+export function boxed(node) {
+  return node.kind === 'container' || node.kind === 'process';
 }
 
-// Gives each node x and y; `places` is a Map that is kept from look to look, `size` that of what it is drawn in.
+export function width(node) {
+  return boxed(node) ? Math.max(64, label(node).length * LETTER + 24) : 18;
+}
+
+// Gives each node x and y; `places` is a Map that is kept from look to look, `size` that of what it is drawn in. Nodes that have
+// a `level` lie from left to right by it.
 export function arrange({ nodes, links }, places, size = { width: 900, height: 560 }) {
   const wide = size.width / size.height;
   // In a small frame they lie closer, so that they can be read.
@@ -29,7 +37,7 @@ export function arrange({ nodes, links }, places, size = { width: 900, height: 5
       .force('link', forceLink(links.filter((link) => link.source !== link.target).map(({ source, target }) => ({ source, target }))).id((body) => body.id).distance(200 * close).strength(0.35))
       .force('charge', forceManyBody().strength(-900 * close * close).distanceMax(900))
       .force('collide', forceCollide((body) => Math.min(width(body.node) / 2, 70) + 30 * close).iterations(2))
-      .force('x', forceX(0).strength(0.04))
+      .force('x', forceX(({ node }) => (node.level ?? 0) * LEVEL * close).strength(({ node }) => (node.level === undefined ? 0.04 : 0.5)))
       .force('y', forceY(0).strength(0.04 * wide ** 1.5))
       .force('pod', together(bodies));
     const end = performance.now() + PATIENCE;
@@ -122,7 +130,7 @@ function edge(node, point, gap) {
   const dx = point.x - node.x;
   const dy = point.y - node.y;
   const length = Math.hypot(dx, dy) || 1;
-  const reach = node.kind === 'container'
+  const reach = boxed(node)
     ? Math.min((width(node) / 2) / Math.abs(dx / length || 1e-9), (HEIGHT / 2) / Math.abs(dy / length || 1e-9))
     : 9;
   return { x: node.x + (dx / length) * (reach + gap), y: node.y + (dy / length) * (reach + gap) };

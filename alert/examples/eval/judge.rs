@@ -113,7 +113,8 @@ impl<'h> Habits<'h> {
 
 pub fn step<'h>(recording: &'h Recording, heard: &'h Heard, habits: &Habits<'h>, step: &Step) -> Seen {
     let (from, to) = (ns(step.from).saturating_sub(SLACK / 5), ns(step.to) + SLACK);
-    let here = |raw: &&Raw| (from..=to).contains(&raw.time) && recording.name_of(&raw.container) == step.container;
+    let here =
+        |raw: &&Raw| (from..=to).contains(&raw.time) && recording.name_of(&raw.container) == step.container;
     let raw: Vec<_> = heard.raw.iter().filter(here).filter(|raw| !habits.explain(recording, raw)).collect();
     let incident = raw.iter().any(|r| heard.incidents_of(r).next().is_some());
     Seen { raw: !raw.is_empty(), incident }

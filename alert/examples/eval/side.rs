@@ -46,8 +46,7 @@ pub fn side(recording: &Recording, outcome: &Outcome, set: Set) -> Side {
     }
     let habits = Habits::of(recording, heard);
     for attack in recording.labels.attacks.iter().filter(|a| a.set == set) {
-        let seen: Vec<_> =
-            attack.steps.iter().map(|s| judge::step(recording, heard, &habits, s)).collect();
+        let seen: Vec<_> = attack.steps.iter().map(|s| judge::step(recording, heard, &habits, s)).collect();
         side.attacks += 1;
         side.detected += usize::from(seen.iter().any(|s| s.incident));
         for (step, Seen { raw, incident }) in attack.steps.iter().zip(seen) {

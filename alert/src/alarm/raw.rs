@@ -37,6 +37,11 @@ impl Raw<'_> {
         digest(&[self.event.image(), self.event.role(), &self.rule, &self.attribute, &lineage])
     }
 
+    /// Whether it is told by itself, rather than with an incident: novelties and what is low or a habit are not.
+    pub fn is_telling(&self) -> bool {
+        self.kind == Kind::Rule && self.severity >= Severity::Medium && self.score > 0.0
+    }
+
     pub fn id(&self) -> String {
         let (time, pid) = (self.event.time().to_string(), self.actor.pid.to_string());
         id('a', &[self.event.container(), &self.rule, &self.attribute, &time, &pid])

@@ -48,10 +48,20 @@ impl Behaviour {
         self.parts.iter().flat_map(|part| part::segments(part))
     }
 
+    /// The event's name, which is the class, too, where the tracer does not say what reports call it.
+    pub fn event(&self) -> &str {
+        event_of(&self.operation)
+    }
+
     /// In one line.
     pub fn attribute(&self) -> String {
         self.parts.join(" ")
     }
+}
+
+pub(crate) fn event_of(operation: &str) -> &str {
+    let end = operation.find([':', '!']).unwrap_or(operation.len());
+    &operation[..end]
 }
 
 /// Of a program executed, who did it.

@@ -24,13 +24,33 @@ pub fn push(out: &mut String, name: &str) {
         out.push(MADE_UP);
         return;
     }
-    if is_of_python(name) {
+    let stem = name.find('.').unwrap_or(name.len());
+    if is_of_python(&name[..stem]) {
         out.push_str("tmp#");
+        push(out, &name[stem..]);
         return;
     }
     Parts { out, made_up: None, word: "", signs: 0 }.all(&name[..cut]);
     if cut < name.len() && !out.ends_with(MADE_UP) {
         out.push(MADE_UP);
+    }
+}
+
+/// Adds a name in a folder for temporary files, where compilers and mktemp make more of them up.
+pub fn push_temporary(out: &mut String, name: &str) {
+    let chosen = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase());
+    let drawn = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let stem = name.find('.').unwrap_or(name.len());
+    if stem == 8 && name.starts_with("cc") && drawn(&name[2..stem]) {
+        out.push_str("cc#");
+        return push(out, &name[stem..]);
+    }
+    match name.rfind(['.', '-', '_']).map(|at| name.split_at(at + 1)) {
+        Some((first, last)) if (5..=12).contains(&last.len()) && drawn(last) && !chosen(last) => {
+            push(out, first);
+            out.push(MADE_UP);
+        }
+        _ => push(out, name),
     }
 }
 
@@ -82,7 +102,8 @@ impl<'n> Parts<'_, 'n> {
     fn word(&mut self, word: &'n str) {
         let follows = self.made_up.is_some() && word.len() <= 12 && word.bytes().any(|b| b.is_ascii_digit());
         let temporary = self.word == "tmp" && self.signs == 1 && word.len() >= 6;
-        if follows || temporary || is_made_up(word) {
+        let suffix = self.signs == 1 && !self.word.is_empty() && word.len() >= 5 && is_jumbled(word);
+        if follows || temporary || suffix || is_made_up(word) {
             self.made_up();
         } else {
             self.out.push_str(word);
@@ -134,6 +155,14 @@ fn is_made_up(word: &str) -> bool {
     word.is_ascii() && word.len() >= 6 && is_random(word.as_bytes())
 }
 
+/// Small and capital letters as nobody writes words: the last is a capital, or several are before a small one.
+fn is_jumbled(word: &str) -> bool {
+    let (bytes, small, large) = (word.as_bytes(), u8::is_ascii_lowercase, u8::is_ascii_uppercase);
+    let ends = bytes.last().is_some_and(large);
+    let runs = bytes.windows(2).skip(1).any(|two| large(&two[0]) && large(&two[1]));
+    bytes.iter().any(small) && bytes.iter().all(u8::is_ascii_alphabetic) && (ends || runs)
+}
+
 /// Digits and letters change places, or small and capital ones do more often than in words written together.
 fn is_random(word: &[u8]) -> bool {
     let changes = |of: fn(u8, u8) -> bool| word.windows(2).filter(|two| of(two[0], two[1])).count();
@@ -159,6 +188,10 @@ mod tests {
             ("tmp.abcdefghij", "tmp.#"),
             ("tmpk3j_x9ab", "tmp#"),
             ("tmpab12cd9x", "tmp#"),
+            ("tmpgaluemw4.json", "tmp#.json"),
+            ("build.SDotRZ", "build.#"),
+            ("x-abCDe", "x-#"),
+            ("abc.cpython-311.pyc.139648230012", "abc.cpython-#.pyc.#"),
             ("web-7d9f8b6c5d-x2x4z", "web-#"),
             ("app-20260131.log", "app-#.log"),
             ("2026-01-31T12-00", "#"),
@@ -190,6 +223,9 @@ mod tests {
             "ib_io_rd-1",
             "00-default.conf",
             "base64",
+            "org.freedesktop.NetworkManager.conf",
+            "libGL-MESA.so",
+            "tmpfiles.d",
             "facade",
             "libgcc_s.so.1",
         ] {

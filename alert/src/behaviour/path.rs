@@ -11,6 +11,7 @@ const LABELS_MAX: usize = 3;
 pub fn push(out: &mut String, path: &str) {
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
     let start = out.len();
+    let mut folder = "";
     for (i, name) in path.split('/').enumerate() {
         if i > 0 {
             out.push('/');
@@ -19,7 +20,11 @@ pub fn push(out: &mut String, path: &str) {
             out.push(name::MADE_UP);
             return;
         }
-        name::push(out, name);
+        match folder {
+            "tmp" => name::push_temporary(out, name),
+            _ => name::push(out, name),
+        }
+        folder = name;
     }
 }
 
@@ -55,6 +60,12 @@ mod tests {
             ("/etc/passwd", "/etc/passwd"),
             ("/proc/4711/task/4712/stat", "/proc/#/task/#/stat"),
             ("/tmp/tmp.Xk2pQ9zLma/x", "/tmp/tmp.#/x"),
+            ("/tmp/build.SDotRz/hello", "/tmp/build.#/hello"),
+            ("/tmp/ccedjHKD.cdtor.o", "/tmp/cc#.cdtor.o"),
+            ("/tmp/cc0aB9xz", "/tmp/cc#"),
+            ("/tmp/systemd-private", "/tmp/systemd-private"),
+            ("/tmp/hello.Dockerfile", "/tmp/hello.#"),
+            ("/srv/hello.Dockerfile", "/srv/hello.Dockerfile"),
             ("/var/cache/d41d8cd98f00b204e9800998ecf8427e", "/var/cache/#"),
             ("/dev/pts/0", "/dev/pts/#"),
             ("/", "/"),

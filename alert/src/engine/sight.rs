@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::incident::{Deed, Ground};
 use crate::meaning::EventMeaning;
 use crate::process::{Lineage, Serial, Step};
-use crate::profile::Novelty;
+use crate::profile::{NOVEL, Novelty};
 use crate::rules::Rule;
 use crate::shown;
 
@@ -54,7 +54,7 @@ impl Sight {
     pub fn novel<'e>(&self, event: &'e Event, novelty: &Novelty, ground: &Ground) -> Raw<'e> {
         Raw {
             kind: Kind::Novelty,
-            rule: format!("novel-{}", novelty.class),
+            rule: format!("{NOVEL}{}", novelty.class),
             severity: if novelty.score >= MEDIUM { Severity::Medium } else { Severity::Low },
             score: novelty.score.clamp(0.0, NOVELTY),
             summary: shown::line(&novelty.why, SUMMARY),

@@ -10,15 +10,13 @@ use super::terms::Terms;
 use super::value::Value;
 use super::{Definitions, ExpressionError, Glob, Network};
 
-/// Most operators and operands: each may be looked at for each event.
-const NODES_MAX: usize = 1024;
 /// Operators within operators, those of macros, too.
 const DEPTH_MAX: usize = 200;
 
 type Bound = Result<Node, ExpressionError>;
 
 /// Before anything walks it by calling itself: a chain is as deep as it is long.
-pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
+pub fn measure(root: &IdedExpr, most: usize) -> Result<(), ExpressionError> {
     let (mut left, mut nodes) = (vec![root], 0);
     while let Some(at) = left.pop() {
         nodes += 1;
@@ -32,15 +30,15 @@ pub fn measure(root: &IdedExpr) -> Result<(), ExpressionError> {
             Expr::Comprehension(of) => left.extend([&of.iter_range, &of.loop_step]),
             _ => {}
         }
-        if nodes > NODES_MAX {
-            return Err(too_many());
+        if nodes > most {
+            return Err(too_many(most));
         }
     }
     Ok(())
 }
 
-fn too_many() -> ExpressionError {
-    ExpressionError::new(0, format!("the expression has more than {NODES_MAX} operators and operands"))
+fn too_many(most: usize) -> ExpressionError {
+    ExpressionError::new(0, format!("the expression has more than {most} operators and operands"))
 }
 
 pub fn bind(root: &IdedExpr, text: &str, with: &Definitions, terms: &mut Terms) -> Bound {
@@ -181,6 +179,7 @@ impl<'b> Binder<'b> {
             "size" => Function::Size,
             "basename" => Function::Basename,
             "dirname" => Function::Dirname,
+            "clean" => Function::Clean,
             "lower" => Function::Lower,
             "int" => Function::Int,
             "uint" => Function::Uint,

@@ -12,6 +12,11 @@ pub fn call(function: Function, of: Value<'_>) -> Option<Value<'_>> {
         Function::Size => of.size().and_then(|n| i64::try_from(n).ok()).map(Value::Int),
         Function::Basename => part(of, |path| path.rfind('/').map_or(0, |at| at + 1)..path.len()),
         Function::Dirname => part(of, |path| 0..path.rfind('/').map_or(0, |at| at.max(1))),
+        Function::Clean => match of {
+            Value::Text(path) if !is_clean(&path) => Some(owned(cleaned(&path))),
+            Value::Text(_) => Some(of),
+            _ => None,
+        },
         Function::Lower => match of {
             Value::Text(text) if text.chars().any(char::is_uppercase) => Some(owned(text.to_lowercase())),
             Value::Text(_) => Some(of),
@@ -55,6 +60,32 @@ fn part(of: Value<'_>, range: impl Fn(&str) -> std::ops::Range<usize>) -> Option
         Value::Text(Cow::Borrowed(text)) => Some(Value::Text(Cow::Borrowed(&text[range(text)]))),
         Value::Text(Cow::Owned(text)) => Some(owned(text[range(&text)].to_owned())),
         _ => None,
+    }
+}
+
+fn is_clean(path: &str) -> bool {
+    let below = path.strip_prefix('/').unwrap_or(path);
+    path.len() < 2 || below.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// The shortest name that leads to the same place if no folder on the way is a link.
+fn cleaned(path: &str) -> String {
+    let absolute = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match (part, parts.last()) {
+            ("" | ".", _) => {}
+            ("..", None) if absolute => {}
+            ("..", Some(&above)) if above != ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    match (absolute, parts.join("/")) {
+        (true, below) => format!("/{below}"),
+        (false, here) if here.is_empty() => ".".to_owned(),
+        (false, below) => below,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bind;
 mod evaluate;
+mod filter;
 mod fold;
 mod functions;
 mod glob;
@@ -19,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cel::IdedExpr;
 use cel::parser::PrattParser;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
+pub use filter::Filter;
 pub use glob::Glob;
 pub use need::Names;
 pub use network::Network;
@@ -30,6 +32,8 @@ use node::Node;
 
 /// Longest expression, in bytes.
 const LENGTH_MAX: usize = 4096;
+/// Most operators and operands: each may be looked at for each event.
+const NODES_MAX: usize = 1024;
 /// Brackets within brackets.
 const DEPTH_MAX: u16 = 24;
 
@@ -56,8 +60,13 @@ pub struct Parsed {
 
 impl Parsed {
     pub fn read(text: &str) -> Result<Self, ExpressionError> {
-        if text.len() > LENGTH_MAX {
-            let what = format!("the expression is longer than {LENGTH_MAX} bytes");
+        Self::within(text, LENGTH_MAX, NODES_MAX)
+    }
+
+    /// Of at most so many bytes, and operators and operands.
+    fn within(text: &str, length: usize, nodes: usize) -> Result<Self, ExpressionError> {
+        if text.len() > length {
+            let what = format!("the expression is longer than {length} bytes");
             return Err(ExpressionError::new(0, what));
         }
         let parser = PrattParser::new().max_recursion_depth(DEPTH_MAX);
@@ -68,7 +77,7 @@ impl Parsed {
             }
             None => ExpressionError::new(0, "the expression cannot be read"),
         })?;
-        bind::measure(&root)?;
+        bind::measure(&root, nodes)?;
         Ok(Self { text: text.to_owned(), root })
     }
 }
@@ -122,32 +131,5 @@ impl Expression {
         let mut all = Vec::new();
         need::terms(&self.root, &mut all);
         all
-    }
-}
-
-/// An expression that stands alone.
-#[derive(Debug, Clone)]
-pub struct Filter {
-    expression: Expression,
-    terms: Terms,
-}
-
-impl Filter {
-    /// The error names line and column.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut terms = Terms::default();
-        let bound =
-            Parsed::read(text).and_then(|p| Expression::bind(&p, &Definitions::default(), &mut terms));
-        let expression = bound.map_err(|e| {
-            let before = &text[..e.at];
-            let line = before.matches('\n').count() + 1;
-            let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
-            format!("line {line}, column {column}: {}", e.what)
-        })?;
-        Ok(Self { expression, terms })
-    }
-
-    pub fn holds(&self, event: &Map<String, Json>) -> bool {
-        self.expression.holds(&View::new(&self.terms, event))
     }
 }

@@ -76,6 +76,7 @@ pub enum Function {
     Size,
     Basename,
     Dirname,
+    Clean,
     Lower,
     Int,
     Uint,

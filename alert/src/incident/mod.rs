@@ -124,7 +124,7 @@ impl Incidents {
         open.catch_up(ground, part, site.lineage, site.deed, site.now);
         open.draw(ground, part, site.lineage, site.deed, site.now);
         open.connect(ground, site.now);
-        open.add(raw, site.family, part)
+        open.add(raw, site.family, part, site.lineage.outside)
     }
 
     /// Who has a part in it: the process and its ancestors; of those that do the container's own work only itself.

@@ -137,10 +137,10 @@ impl Open {
     }
 
     /// Whether it is the first of its family here.
-    pub fn add(&mut self, raw: &Raw<'_>, family: u128, part: usize) -> bool {
+    pub fn add(&mut self, raw: &Raw<'_>, family: u128, part: usize, outside: bool) -> bool {
         self.total += 1;
         let first = !self.weight.has(family);
-        self.weight.add(family, &raw.rule, raw.severity, raw.score, &raw.tags);
+        self.weight.add(family, raw, outside);
         self.alarms.push(Kept::new(raw, family, part));
         self.shed();
         first
@@ -265,7 +265,7 @@ impl Open {
     }
 
     pub fn is_telling(&self) -> bool {
-        self.weight.score() >= TELLING
+        self.weight.is_enough(TELLING)
     }
 
     /// Whether it is to be told now: for the first time, or since there is more to it.

@@ -5,6 +5,7 @@ use super::ground::Ground;
 use super::open::Open;
 use super::telling::tell;
 use super::told::{Incident, State};
+use crate::alarm::Severity;
 use crate::time::SECOND;
 
 /// Kept at a time, told or not.
@@ -114,6 +115,16 @@ impl Incidents {
 
     pub fn is_told(&self, key: u64) -> bool {
         self.told_id(key).is_some()
+    }
+
+    /// Whether a rule of high severity speaks in it.
+    pub fn is_grave(&self, key: u64) -> bool {
+        self.open.get(&key).is_some_and(|open| open.weight.severity() >= Severity::High)
+    }
+
+    /// Families of its alarms.
+    pub fn families(&self, key: u64) -> impl Iterator<Item = u128> {
+        self.open.get(&key).into_iter().flat_map(|open| open.alarms.iter().map(|alarm| alarm.family))
     }
 
     /// Incidents told, ever, and those of them that still are open.

@@ -69,6 +69,12 @@ impl Processes {
         process.began <= first + START_UP && kept && !process.mark.is_some_and(|mark| mark.direct)
     }
 
+    /// Whether its program, or that of which it is a copy, was a novelty.
+    pub fn is_novel(&self, serial: Serial) -> bool {
+        let mut line = self.ancestors(serial).into_iter().filter_map(|serial| self.get(serial));
+        line.find(|process| process.executed()).is_some_and(|process| process.is_novel)
+    }
+
     /// Itself first.
     pub fn ancestors(&self, serial: Serial) -> Vec<Serial> {
         let up = |serial: &Serial| self.get(*serial)?.parent.filter(|parent| self.get(*parent).is_some());

@@ -50,6 +50,8 @@ pub struct Process {
     pub args: Box<[Box<str>]>,
     /// How many programs it has executed.
     pub programs: u32,
+    /// What it executed last was a novelty.
+    pub is_novel: bool,
     /// Who wrote the file that it executes.
     pub made_by: Vec<Serial>,
     pub mark: Option<Mark>,
@@ -77,6 +79,7 @@ impl Process {
             executable: "".into(),
             args: [].into(),
             programs: 0,
+            is_novel: false,
             made_by: Vec::new(),
             mark: None,
             tainted: 0,
@@ -91,6 +94,7 @@ impl Process {
         self.args = texts.take(ARGS).map(|arg| cut(arg, ARG)).collect();
         self.comm = cut(event.text("process.comm"), 64);
         self.made_by.clear();
+        self.is_novel = false;
         self.programs = self.programs.saturating_add(1);
     }
 

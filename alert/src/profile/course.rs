@@ -10,8 +10,6 @@ const WINDOW_EVENTS: u64 = 1000;
 /// Of so many events less than one is new in a quiet window.
 const SETTLED: u64 = 1000;
 const QUIET_WINDOWS: u8 = 2;
-/// A container that never starts anew is believed after so long, too.
-const ONE_RUN: u64 = 24 * HOUR;
 
 /// Times in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,9 +83,9 @@ impl Course {
         }
     }
 
-    /// Of the start-up phase: one run was enough, if there was but one for long.
-    pub fn wait(&mut self, time: u64) {
-        if self.runs > 0 && time.saturating_sub(self.since) >= ONE_RUN {
+    /// Of the start-up phase: one run is enough where all of it is believed and the steady phase has settled.
+    pub fn wait(&mut self, time: u64, settled: bool) {
+        if self.runs > 0 && settled {
             self.converged.get_or_insert(time);
         }
     }
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_settle_after_two_that_were_as_before_or_one_a_day_ago() {
+    fn starts_settle_after_two_that_were_as_before_or_one_that_settled() {
         let mut course = Course::default();
         course.saw(1, true);
         course.run(60 * SECOND, 300, 150);
@@ -137,12 +135,12 @@ mod tests {
 
         let mut course = Course::default();
         course.saw(1, true);
-        course.wait(30 * HOUR);
+        course.wait(30 * HOUR, true);
         assert_eq!(course.converged, None);
         course.run(60 * SECOND, 300, 150);
-        course.wait(23 * HOUR);
+        course.wait(30 * HOUR, false);
         assert_eq!(course.converged, None);
-        course.wait(25 * HOUR);
+        course.wait(30 * HOUR, true);
         assert!(course.converged.is_some());
     }
 }

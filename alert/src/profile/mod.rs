@@ -20,7 +20,7 @@ mod trie;
 pub use compare::{Difference, OfOthers, diff, merge};
 pub use entry::{Entry, Replicas};
 pub use key::{ANY_DIGEST, Key};
-pub use novelty::Novelty;
+pub use novelty::{NOVEL, Novelty, is_act};
 pub use one::{Phase, Profile, State};
 pub use store::{Profiles, Settings, Verdict};
 pub use summary::Summary;

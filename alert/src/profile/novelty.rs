@@ -9,8 +9,14 @@ use crate::behaviour::{Behaviour, part};
 
 /// One novelty alone is not told: an incident is from 10 on.
 const SCORE_MAX: f64 = 9.0;
+/// What alarms of novelty are called, before the class.
+pub const NOVEL: &str = "novel-";
 /// Known, but of another role, or with success what failed now.
 const ELSEWHERE: f64 = 0.25;
+/// Files read say little: a program that is updated reads others.
+const READ_MAX: f64 = 0.5;
+/// What no report has a word for says less.
+const UNNAMED_MAX: f64 = 0.25;
 /// Longest text of what was done, in characters.
 const TEXT_MAX: usize = 120;
 
@@ -27,14 +33,25 @@ pub struct Novelty {
     pub why: String,
 }
 
-pub fn class_weight(b: &Behaviour) -> f64 {
-    match b.class.as_str() {
+/// Weight of its class, and what it scores at most.
+fn class_weight(b: &Behaviour) -> (f64, f64) {
+    let weight = match b.class.as_str() {
         "executed" | "listened" => 4.0,
         "connected" | "changed" | "talked" => 3.0,
-        "opened" if b.operation.contains("write") || b.operation.contains("created") => 2.0,
+        "opened" if is_write(b) => 2.0,
         "opened" | "requested" | "accepted" => 1.0,
         _ => 2.0,
-    }
+    };
+    let most = match b.class.as_str() {
+        "opened" if !is_write(b) => READ_MAX,
+        class if class == b.event() => UNNAMED_MAX,
+        _ => SCORE_MAX,
+    };
+    (weight, most)
+}
+
+fn is_write(b: &Behaviour) -> bool {
+    b.operation.contains("write") || b.operation.contains("created")
 }
 
 /// Levels of the tree that are known.
@@ -74,8 +91,14 @@ fn deep(b: &Behaviour, known: usize) -> f64 {
     }
 }
 
+/// It did something, and did not only look.
+pub fn is_act(class: &str) -> bool {
+    matches!(class, "executed" | "listened" | "connected" | "talked" | "changed")
+}
+
 pub fn score(b: &Behaviour, depth: f64, rarity: f64) -> f64 {
-    (class_weight(b) * depth).min(SCORE_MAX) * rarity
+    let (weight, most) = class_weight(b);
+    (weight * depth).min(most) * rarity
 }
 
 /// Of so many replicas that live so many others do it.

@@ -252,10 +252,14 @@ impl Profile {
     }
 
     fn passed(&mut self, act: &Act, new: bool, bounds: Bounds) {
+        let open = self.phases[Phase::StartUp as usize].course.converged.is_none();
+        let steady = self.phases[Phase::Steady as usize].course.converged.is_some();
+        let settled =
+            act.phase == Phase::StartUp && open && steady && !self.pending.has_early(Phase::StartUp);
         let course = &mut self.phases[act.phase as usize].course;
         course.saw(act.time, new);
         match act.phase {
-            Phase::StartUp => course.wait(act.time),
+            Phase::StartUp => course.wait(act.time, settled),
             Phase::Steady => course.pass(act.time, bounds.learn),
         }
         let old = |i: &Inherited| act.time.saturating_sub(i.since) > DAY;

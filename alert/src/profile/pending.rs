@@ -39,6 +39,11 @@ impl Pending {
         self.all.get(&key(phase, b))
     }
 
+    /// Whether something of the time in which the phase was learned is not believed yet.
+    pub fn has_early(&self, phase: Phase) -> bool {
+        self.all.values().any(|waiting| waiting.early && waiting.phase == phase)
+    }
+
     /// As it is now, and whether it is new here.
     pub fn saw(&mut self, phase: Phase, b: &Behaviour, who: Who, time: u64, early: bool) -> (&Waiting, bool) {
         let key = key(phase, b);

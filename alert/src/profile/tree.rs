@@ -3,7 +3,7 @@
 use super::entry::{Entry, Who};
 use super::names::Names;
 use super::trie::{Trie, Width};
-use crate::behaviour::{ANY, Behaviour};
+use crate::behaviour::{self, ANY, Behaviour};
 
 const CLASSES_MAX: usize = 64;
 /// Of one class.
@@ -55,7 +55,7 @@ impl Tree {
             done.is_some_and(|roles| any_role(roles, b))
         };
         let Some(roles) = operations.get(&b.operation) else {
-            let variant = operations.iter().any(|(name, _)| event_of(name) == event_of(&b.operation));
+            let variant = operations.iter().any(|(name, _)| behaviour::event_of(name) == b.event());
             return Err(match succeeds() {
                 true => Leaves::Attribute { known: 0, elsewhere: true },
                 false => Leaves::Operation { variant },
@@ -160,11 +160,6 @@ impl Tree {
 fn width(class: &str, names: usize) -> Width {
     let names = if class == "executed" { names * 4 } else { names };
     Width { names, upper: 4 }
-}
-
-fn event_of(operation: &str) -> &str {
-    let end = operation.find([':', '!']).unwrap_or(operation.len());
-    &operation[..end]
 }
 
 fn any_role(roles: &Roles, b: &Behaviour) -> bool {

@@ -162,10 +162,13 @@ impl Compiler {
         node: &Node,
         events: Option<&BTreeSet<String>>,
     ) -> Result<Rate, YamlError> {
-        for path in &rate.by {
-            self.check_path(path, events).map_err(|what| node.error(what))?;
-            let path: Vec<_> = path.split('.').collect();
-            rate.terms.push(self.terms.number(&path));
+        let (by, distinct) = (&mut rate.terms, &mut rate.distinct_terms);
+        for (paths, terms) in [(&rate.by, by), (&rate.distinct, distinct)] {
+            for path in paths {
+                self.check_path(path, events).map_err(|what| node.error(what))?;
+                let path: Vec<_> = path.split('.').collect();
+                terms.push(self.terms.number(&path));
+            }
         }
         Ok(rate)
     }

@@ -121,7 +121,7 @@ pub fn exceptions<'n>(source: &Source, node: &'n Node) -> Result<Vec<(Condition<
 }
 
 pub fn rate(node: &Node) -> Result<Rate, YamlError> {
-    let members = Members::of(node, &["count", "within", "by"])?;
+    let members = Members::of(node, &["count", "within", "by", "distinct"])?;
     let count = members.need("count")?;
     let number = count.number()?;
     if !(1..=COUNT_MAX).contains(&number) {
@@ -132,8 +132,15 @@ pub fn rate(node: &Node) -> Result<Rate, YamlError> {
     if time == 0 || time > WITHIN_MAX {
         return Err(within.error("a rate looks at 1ms at least, and at 24h at most"));
     }
-    let by = members.get("by").map_or(Ok(Vec::new()), Node::texts)?;
-    Ok(Rate { count: usize::try_from(number).unwrap_or(usize::MAX), within: time, by, terms: Vec::new() })
+    let paths = |name| members.get(name).map_or(Ok(Vec::new()), Node::texts);
+    Ok(Rate {
+        count: usize::try_from(number).unwrap_or(usize::MAX),
+        within: time,
+        by: paths("by")?,
+        distinct: paths("distinct")?,
+        terms: Vec::new(),
+        distinct_terms: Vec::new(),
+    })
 }
 
 /// Nanoseconds of `500ms`, `10s`, `5m`, `1h`.

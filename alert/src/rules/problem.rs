@@ -14,7 +14,7 @@ pub struct Source {
 }
 
 /// What is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Problem {
     pub file: String,
     /// From 1.

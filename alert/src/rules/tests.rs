@@ -149,6 +149,27 @@ fn a_rule_with_a_rate_speaks_once_so_many_matched_within_the_time() {
 }
 
 #[test]
+fn a_rate_can_count_different_values() {
+    let text = "rules:\n".to_owned()
+        + &rule(
+            "many",
+            "event.name == \"exec\"",
+            "    rate: {count: 3, within: 1s, by: [event.name], distinct: [process.executable.path]}\n",
+        );
+    let (mut rules, problems) = compile(&text);
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut at = |program: &str, ms| !matched(&mut rules, &exec(program, ms)).is_empty();
+    assert!((0..1000).all(|ms| !at("a", ms)), "one value is one");
+    assert_eq!([at("b", 1000), at("a", 1100)], [false; 2]);
+    assert!(!at("c", 2050), "b was too long ago");
+    assert!(at("d", 2060), "of a, c and d");
+    assert_eq!([at("a", 2070), at("d", 2080)], [false; 2], "it has begun anew");
+    assert!(at("c", 2090));
+    let (_, problems) = compile(&text.replace("process.executable.path]}", "x]}"));
+    assert!(problems[0].contains("no tracer has a member \"x\""), "{problems:?}");
+}
+
+#[test]
 fn counts_of_rates_are_bounded_and_survive_a_reload() {
     let text = "rules:\n".to_owned()
         + &rule(

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use glob::Pattern;
+use remora_alert::expression::Filter as Expression;
 use remora_wire::time::unix_ns;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{expression::Expression, is_meant};
+use super::is_meant;
 use crate::event::{Event, Subject};
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,7 +155,9 @@ impl Filter {
 
     /// What is told by its JSON.
     pub fn fields(&self, event: &[u8]) -> bool {
-        self.expression.as_ref().is_none_or(|e| e.holds(event))
+        self.expression.as_ref().is_none_or(|expression| {
+            serde_json::from_slice(event).is_ok_and(|event| expression.holds(&event))
+        })
     }
 }
 

@@ -2,19 +2,21 @@
 
 #![allow(clippy::result_large_err, reason = "the error is the answer, made once and sent")]
 
+mod alerts;
 mod changes;
 pub mod client;
 mod connection;
 pub mod description;
 mod events;
-mod expression;
 mod filter;
 mod hold;
 pub mod listener;
 pub mod origin;
 mod profile;
+mod profiles;
 pub mod remote;
 mod report;
+mod rules;
 mod scrape;
 mod status;
 mod tables;
@@ -41,6 +43,7 @@ use tokio::{net::UnixListener, time::timeout};
 use self::connection::Counts;
 use self::listener::{Beyond, Bounds};
 use self::origin::Door;
+use crate::alert;
 use crate::decode::text::json_document;
 use crate::event::Hub;
 use crate::history;
@@ -71,6 +74,8 @@ pub struct Api {
     pub history: Option<history::Handle>,
     /// If they are sent to a collector.
     pub otlp: Option<otlp::Handle>,
+    /// If events are looked at by rules.
+    pub alerts: Option<alert::Handle>,
     pub stacks: stacks::Handle,
     pub kept: Arc<Mapped<Reader>>,
     pub places: Arc<Mapped<Container>>,
@@ -97,8 +102,15 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/v1/openapi.json", get(description::serve)),
         ("/v1/version", get(version)),
         ("/v1/status", get(status::status)),
-        // None are made yet.
-        ("/v1/alerts", get(async || json(&[(); 0]))),
+        ("/v1/alerts", get(alerts::alerts)),
+        ("/v1/alerts/{id}", get(alerts::alert)),
+        ("/v1/alarms", get(alerts::alarms)),
+        ("/v1/rules", get(rules::list)),
+        ("/v1/rules/reload", post(rules::reload)),
+        ("/v1/profiles", get(profiles::list)),
+        ("/v1/profiles/{key}", profiles::one()),
+        ("/v1/profiles/{key}/pin", post(profiles::pin)),
+        ("/v1/profiles/{key}/unpin", post(profiles::unpin)),
         ("/v1/containers", changes::containers(get(containers))),
         ("/v1/containers/{id}", changes::container(get(container))),
         ("/v1/containers/{id}/report", get(report::report)),

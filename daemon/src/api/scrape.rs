@@ -63,6 +63,10 @@ impl Api {
             foreign: self.counts.foreign.load(Relaxed),
             gaps: self.counts.gaps.load(Relaxed),
             otlp: self.otlp.as_ref().map(otlp::Handle::state),
+            alerts: self
+                .alerts
+                .as_ref()
+                .map(|alerts| metrics::Alerts { figures: alerts.board.figures(), outputs: alerts.outputs() }),
             history: self.history.as_ref().map(history::Handle::state),
         }
     }

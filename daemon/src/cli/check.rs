@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 
-use super::{markdown, tracers};
+use super::{markdown, meanings, tracers};
 use crate::config::Config;
 use crate::host::{cgroup::CgroupRoot, prerequisites};
 use crate::scope::Scope;
@@ -28,6 +28,9 @@ pub struct Args {
     /// Describe in Markdown, for documents; nothing is loaded.
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
+    /// What the events mean to rules and profiles, in JSON; nothing is loaded.
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    meanings: bool,
 }
 
 pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
@@ -35,12 +38,22 @@ pub fn run(args: &Args, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::
     if args.objects.is_empty() {
         return Ok(host(&config));
     }
+    if args.meanings {
+        let describe = |path: &PathBuf| {
+            let described =
+                ObjectFile::read(path).map_err(anyhow::Error::from).and_then(|f| opened(&f, args.strict));
+            described.with_context(|| path.display().to_string())
+        };
+        let all = args.objects.iter().map(describe).collect::<anyhow::Result<Vec<_>>>()?;
+        print!("{}", meanings::document(&all));
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut failed = false;
     for path in &args.objects {
         let read = ObjectFile::read(path).map_err(anyhow::Error::from);
         if args.markdown {
-            let described = read.and_then(|file| document(&file, args.strict));
-            println!("{}", described.with_context(|| path.display().to_string())?);
+            let described = read.and_then(|file| opened(&file, args.strict));
+            println!("{}", markdown::describe(&described.with_context(|| path.display().to_string())?));
             continue;
         }
         let checked = read.and_then(|file| object(&file, args.strict));
@@ -76,13 +89,14 @@ fn host(config: &Config) -> ExitCode {
     if findings.iter().any(prerequisites::Finding::fatal) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn document(file: &ObjectFile, strict: bool) -> anyhow::Result<String> {
+/// What an object says of itself.
+fn opened(file: &ObjectFile, strict: bool) -> anyhow::Result<Description> {
     trial::survives(file)?;
     let description = Opened::open(file)?.read.description;
     if strict {
         lint(&description)?;
     }
-    Ok(markdown::describe(&description))
+    Ok(description)
 }
 
 /// Opens and loads on maps of its own; nothing is left, and nothing attached.

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod advise;
+mod alerts;
 mod attach;
 mod check;
 mod doctor;
@@ -8,10 +9,14 @@ mod events;
 mod host;
 mod map;
 mod markdown;
+mod meanings;
+mod profile;
 mod progress;
 mod ps;
+mod replay;
 mod report;
 mod rows;
+mod rules;
 mod run;
 mod runtime;
 mod stacks;
@@ -77,6 +82,14 @@ enum Command {
     Map(map::Args),
     /// Make a seccomp profile, a list of capabilities or a NetworkPolicy of what a container has done.
     Advise(advise::Args),
+    /// List incidents: what rules and learned profiles found worth telling; or show one.
+    Alerts(alerts::Args),
+    /// List, check and test rules, and have them read anew.
+    Rules(rules::Args),
+    /// Show, compare, pin and exchange what is known of images.
+    Profile(profile::Args),
+    /// Run recorded events through rules, profiles and incidents, as the daemon would have.
+    Replay(replay::Args),
     /// Say what works on this host, what does not, why, and what to do.
     Doctor(doctor::Args),
     /// Serve the page to a browser on this machine, for who may open the API's socket.
@@ -177,6 +190,10 @@ impl Cli {
             Command::Flame(args) => wait(stacks::flame(args, socket()?))?,
             Command::Map(args) => wait(map::run(args, socket()?))?,
             Command::Advise(args) => wait(advise::run(args, socket()?))?,
+            Command::Alerts(args) => wait(alerts::run(args, socket()?))?,
+            Command::Rules(args) => return rules::run(args, config, socket),
+            Command::Profile(args) => wait(profile::run(args, socket))?,
+            Command::Replay(args) => replay::run(&args, &config()?)?,
             Command::Web(args) => wait(web::run(args, socket()?))?,
             Command::Attach(args) => wait(attach::run(args, socket()?))?,
             Command::Detach(args) => wait(attach::detach(args, socket()?))?,

@@ -95,6 +95,14 @@ fn a_value_out_of_range_names_its_key() {
         ("[[select]]\ntrace = \"exec\"\n[[select]]\ntrace = \"B!\"", "select[1].trace"),
         ("[[select]]\ntrace = \"exec\"\nparams = { exec = \"1\" }", "select[0].trace"),
         ("[managers]\ntimeout = \"1s\"", "managers.timeout"),
+        ("[alerts]\nrules_dir = \"here\"", "alerts.rules_dir"),
+        ("[alerts]\nwindow = \"1ms\"", "alerts.window"),
+        ("[alerts]\nmemory = \"1B\"", "alerts.memory"),
+        ("[alerts.alertmanager]\nurls = [\"http://am:9093\"]", "alerts.alertmanager.urls"),
+        ("[alerts.webhook]\nurl = \"https://127.0.0.1:1\"", "alerts.webhook.url"),
+        ("[alerts.webhook]\ntoken_file = \"t\"", "alerts.webhook.token_file"),
+        ("[alerts.syslog]\naddress = \"127.0.0.1:514\"", "alerts.syslog.address"),
+        ("[alerts.file]\npath = \"f\"", "alerts.file.path"),
         ("[managers.podman]\nstorage = [\"here\"]", "managers.podman.storage"),
     ] {
         let error = parse(text).unwrap_err();

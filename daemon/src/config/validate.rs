@@ -45,6 +45,7 @@ impl Config {
         self.validate_hook()?;
         self.validate_remotes()?;
         self.validate_otlp()?;
+        self.validate_alerts()?;
         self.validate_limits()?;
         self.validate_tracers()?;
         self.validate_scan()?;
@@ -123,12 +124,40 @@ impl Config {
     fn validate_otlp(&self) -> Result<(), Invalid> {
         let otlp = &self.otlp;
         if let Some(endpoint) = &otlp.endpoint {
-            crate::otlp::check(endpoint).map_err(|why| Invalid::new("otlp.endpoint", why))?;
+            crate::outlet::address::parse(endpoint).map_err(|why| Invalid::new("otlp.endpoint", why))?;
         }
         otlp.token_file.as_deref().map_or(Ok(()), |file| absolute("otlp.token_file", file))?;
         let times = Duration::from_secs(1)..=Duration::from_secs(3600);
         duration("otlp.interval", otlp.interval, times)?;
         duration("otlp.timeout", otlp.timeout, Duration::from_millis(100)..=Duration::from_secs(60))
+    }
+
+    fn validate_alerts(&self) -> Result<(), Invalid> {
+        let (alerts, second) = (&self.alerts, Duration::from_secs(1));
+        absolute("alerts.rules_dir", &alerts.rules_dir)?;
+        duration("alerts.window", alerts.window, second..=86_400 * second)?;
+        duration("alerts.learn", alerts.learn, second..=30 * 86_400 * second)?;
+        within("alerts.memory", alerts.memory, MIB..=GIB)?;
+        let endpoint = |key: &str, url: &str| {
+            crate::outlet::address::parse(url).map_err(|why| Invalid::new(key, why)).map(drop)
+        };
+        let (manager, webhook) = (&alerts.alertmanager, &alerts.webhook);
+        within("alerts.alertmanager.urls", manager.urls.len() as u64, 0..=8)?;
+        manager.urls.iter().try_for_each(|url| endpoint("alerts.alertmanager.urls", url))?;
+        webhook.url.as_deref().map_or(Ok(()), |url| endpoint("alerts.webhook.url", url))?;
+        let tokens = [("alertmanager", &manager.token_file), ("webhook", &webhook.token_file)];
+        for (output, token) in tokens {
+            token.as_deref().map_or(Ok(()), |t| absolute(&format!("alerts.{output}.token_file"), t))?;
+        }
+        for (output, timeout) in [("alertmanager", manager.timeout), ("webhook", webhook.timeout)] {
+            duration(&format!("alerts.{output}.timeout"), timeout, second / 10..=60 * second)?;
+        }
+        duration("alerts.alertmanager.hold", manager.hold, Duration::ZERO..=86_400 * second)?;
+        if let Some(address) = &alerts.syslog.address {
+            crate::alert::check_syslog(address).map_err(|why| Invalid::new("alerts.syslog.address", why))?;
+        }
+        within("alerts.file.max_bytes", alerts.file.max_bytes, 64 * KIB..=1024 * GIB)?;
+        alerts.file.path.as_deref().map_or(Ok(()), |path| absolute("alerts.file.path", path))
     }
 
     fn validate_limits(&self) -> Result<(), Invalid> {

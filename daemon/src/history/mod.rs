@@ -24,7 +24,7 @@ pub use account::{Account, Left, Metric, Table};
 pub use feed::{Feed, Page};
 pub use read::{Item, Query, Reading};
 pub use settings::History as Settings;
-pub use writer::{Teller, channel, start};
+pub use writer::{Teller, start};
 
 /// Below the state's folder: a folder of its own, which may be another disk.
 pub const FOLDER: &str = "history";

@@ -33,28 +33,28 @@ const TIDY: Duration = Duration::from_secs(60);
 /// Ends that wait to be stored.
 const ENDS: usize = 1024;
 
-/// Tells of containers that ended.
+/// Tells of containers that ended, to whoever listens.
 #[derive(Debug, Clone, Default)]
-pub struct Teller(Option<mpsc::Sender<Left>>);
+pub struct Teller(Vec<mpsc::Sender<Left>>);
 
 impl Teller {
     /// Never waits: what finds no room is still among the ledgers that the daemon keeps, and is stored at its next start.
-    pub fn tell(&self, left: impl FnOnce() -> Left) {
-        if let Some(sender) = &self.0
-            && sender.try_send(left()).is_err()
-        {
-            tracing::warn!("a container's account waits for the next start to be put into the history");
+    pub fn tell(&self, left: impl Fn() -> Left) {
+        for sender in &self.0 {
+            if sender.try_send(left()).is_err() {
+                tracing::warn!("a container's account waits for the next start to be looked at");
+            }
         }
     }
-}
 
-/// Both ends; without history nobody listens.
-pub fn channel(settings: &Settings) -> (Teller, Option<mpsc::Receiver<Left>>) {
-    if !settings.enabled {
-        return (Teller::default(), None);
+    /// One more who listens, if that is wanted.
+    pub fn listen(&mut self, wanted: bool) -> Option<mpsc::Receiver<Left>> {
+        let (sender, receiver) = mpsc::channel(ENDS);
+        wanted.then(|| {
+            self.0.push(sender);
+            receiver
+        })
     }
-    let (sender, receiver) = mpsc::channel(ENDS);
-    (Teller(Some(sender)), Some(receiver))
 }
 
 /// Stores what there is and ends, when it is dropped.

@@ -7,6 +7,7 @@ use prometheus::proto::{
 };
 
 use super::{Gauges, Sample, Value, network, own, values_of_all};
+use crate::alert::Figures;
 use crate::decode::text::into_printable;
 use crate::registry::{Survey, Surveyed, record::View};
 use crate::topology::Outline;
@@ -42,6 +43,9 @@ pub fn families(survey: &Survey, gauges: &Gauges, network: Option<&Outline>) -> 
             continue;
         }
         ledger(&mut families, &container.view, base);
+        if let Some(alerts) = &gauges.alerts {
+            matched(&mut families, &alerts.figures, &container.view.id, base);
+        }
         let mut live = container.index.and_then(|i| values.remove(&i)).unwrap_or_default();
         live.extend(container.files.values(&survey.meters, &container.view.tracers));
         for sample in live.iter().chain(container.values.iter()) {
@@ -220,6 +224,17 @@ fn ledger(families: &mut Families, view: &View, base: usize) {
     let late = f64::from(u8::from(view.ledger.late.is_some()));
     let help = "1 if the container was found after its first exec.";
     families.add("remora_container_late", help, Gauge, with(&[]), Value::Number(late));
+}
+
+/// How often rules spoke of it.
+fn matched(families: &mut Families, figures: &Figures, id: &str, base: usize) {
+    for (rule, matched) in figures.matches.get(id).into_iter().flatten() {
+        let labels = [("rule", &**rule), ("severity", matched.severity.name())];
+        let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let help = "Events that a rule spoke of, each with its container.";
+        let times = Value::Number(matched.times as f64);
+        families.add("remora_rule_matches_total", help, MetricType::Counter, (base, labels), times);
+    }
 }
 
 /// Pod labels under names that Prometheus takes; of several that become the same, the first.

@@ -1,5 +1,6 @@
 //! Counters out of the kernel's maps, as Prometheus knows them, and tables. Reading changes nothing.
 
+mod alerts;
 mod exposition;
 pub mod files;
 mod format;
@@ -13,6 +14,7 @@ pub mod tables;
 
 use std::collections::HashMap;
 
+pub use alerts::Alerts;
 pub use exposition::families;
 pub use format::Format;
 pub use own::Gauges;

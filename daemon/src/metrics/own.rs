@@ -1,7 +1,7 @@
 //! What the daemon tells of itself.
 
 use super::exposition::Number;
-use super::process;
+use super::{Alerts, process};
 use crate::registry::Survey;
 use crate::tracer::metric::MetricType::{Counter, Gauge};
 use crate::{history, otlp};
@@ -23,6 +23,7 @@ pub struct Gauges {
     pub managers: Vec<(&'static str, bool)>,
     pub history: Option<history::State>,
     pub otlp: Option<otlp::State>,
+    pub alerts: Option<Alerts>,
 }
 
 /// The daemon's own state and cost.
@@ -64,6 +65,9 @@ pub fn put(number: &mut impl Number, survey: &Survey, gauges: &Gauges) {
     }
     if let Some(otlp) = &gauges.otlp {
         sent(number, otlp);
+    }
+    if let Some(alerts) = &gauges.alerts {
+        super::alerts::put(number, alerts);
     }
     for (manager, up) in &gauges.managers {
         let help = "1 if the container manager answered when it was last asked.";

@@ -11,11 +11,11 @@ use prost::Message;
 use remora_wire::time::unix_ns;
 use serde_json::{Map, Value as Json};
 
-use super::place::{Kept, Place};
-use super::{Collector, Figures, Outcome, Patience, pair, resource, scope, text};
+use super::{COLLECTOR, Collector, Figures, Outcome, Patience, pair, resource, scope, text};
 use crate::decode::json;
 use crate::event::Hub;
 use crate::history::{self, Feed, Item, Page};
+use crate::outlet::place::{Kept, Place};
 
 /// In one request.
 const RECORDS: usize = 512;
@@ -36,7 +36,7 @@ pub async fn run(collector: &Collector, file: &Path, from: From, figures: &Figur
     let place = kept.place().map(|p| (p.epoch, p.cursor));
     let feed = Feed::resume(from.hub, from.history, place, epoch, None);
     let mut source = Source { feed: feed.by(1), waiting: VecDeque::new(), epoch };
-    let mut patience = Patience::new("logs", &figures.logs_up, &figures.failures);
+    let mut patience = Patience::new("logs", COLLECTOR, &figures.logs_up, &figures.failures);
     loop {
         let batch = source.next(figures).await;
         let records = batch.iter().filter(|e| !e.gap).count() as u64;
@@ -200,7 +200,7 @@ fn record(mut event: Map<String, Json>, unix_ns: u64) -> LogRecord {
 }
 
 /// Nested members at their dotted paths.
-fn flatten(value: Json, path: String, out: &mut Vec<KeyValue>) {
+pub(super) fn flatten(value: Json, path: String, out: &mut Vec<KeyValue>) {
     match value {
         Json::Object(members) => {
             for (key, value) in members {

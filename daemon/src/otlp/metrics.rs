@@ -14,14 +14,14 @@ use prometheus::proto::{Metric as Series, MetricFamily, MetricType};
 use prost::Message;
 use remora_wire::time::unix_ns;
 
-use super::{Collector, Figures, Outcome, Patience, resource, scope, text};
+use super::{COLLECTOR, Collector, Figures, Outcome, Patience, resource, scope, text};
 use crate::api::Api;
 
 /// In one request.
 const POINTS: usize = 2000;
 
 pub async fn run(collector: &Collector, interval: Duration, api: &Api, figures: &Figures) {
-    let mut patience = Patience::new("metrics", &figures.metrics_up, &figures.failures);
+    let mut patience = Patience::new("metrics", COLLECTOR, &figures.metrics_up, &figures.failures);
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

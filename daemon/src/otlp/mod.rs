@@ -2,10 +2,9 @@
 //! reader, and the cursor moves on once the collector has taken them: while it does not answer they wait in the daemon's
 //! past, or in the history.
 
+mod incidents;
 mod logs;
 mod metrics;
-mod place;
-mod send;
 mod settings;
 
 use std::{
@@ -13,29 +12,20 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
 };
 
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
     resource::v1::Resource,
 };
+use prost::Message;
 
 use crate::api::Api;
+use crate::outlet::{Outcome, Patience, Post};
 use crate::worker::{Stopped, Worker};
-use send::{Collector, Outcome};
 pub use settings::Otlp as Settings;
 
-/// After a failure, at first and at most.
-const REST: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(30);
-/// A collector may ask for more patience, but not for any.
-const ASKED_MAX: Duration = Duration::from_secs(300);
-
-/// Whether something can be sent there; if not, why.
-pub fn check(endpoint: &str) -> Result<(), String> {
-    settings::parse(endpoint).map(drop)
-}
+const COLLECTOR: &str = "the collector";
 
 /// Below the state's folder.
 pub fn file(state_dir: &Path) -> PathBuf {
@@ -86,13 +76,45 @@ pub fn start(settings: &Settings, state_dir: &Path, api: Api) -> io::Result<Opti
     };
     let (settings, place) = (settings.clone(), file(state_dir));
     let work = async move |stopped: Stopped| {
-        let collector = Collector::new(endpoint, settings.token_file.clone(), settings.timeout);
+        let collector = Collector::new(&settings, endpoint);
         tokio::select! {
             _ = stopped => {}
             () = run(&settings, &place, &collector, &api, &handle.0) => {}
         }
     };
     Worker::start("otlp", work).map(Some)
+}
+
+#[derive(Debug)]
+pub struct Collector(Post);
+
+impl Collector {
+    pub fn new(settings: &Settings, endpoint: String) -> Self {
+        Self(Post::new(endpoint, settings.token_file.clone(), settings.timeout))
+    }
+
+    async fn post(&self, signal: &str, message: &impl Message) -> Outcome {
+        let path = format!("/v1/{signal}");
+        self.0.send(&path, "application/x-protobuf", message.encode_to_vec(), said).await
+    }
+}
+
+impl Collector {
+    /// Incidents by their JSON, as log records.
+    pub async fn incidents(&self, all: impl Iterator<Item = &str>) -> Outcome {
+        self.post("logs", &incidents::request(all)).await
+    }
+}
+
+/// The message of a google.rpc.Status, its field 2.
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+fn said(body: hyper::body::Bytes) -> String {
+    Status::decode(body).map(|s| s.message).unwrap_or_default()
 }
 
 async fn run(settings: &Settings, place: &Path, collector: &Collector, api: &Api, figures: &Figures) {
@@ -113,45 +135,6 @@ async fn run(settings: &Settings, place: &Path, collector: &Collector, api: &Api
         }
     };
     tokio::join!(logs, metrics);
-}
-
-/// Says when sending begins to fail and when it works again, and how long to wait before it is tried again.
-struct Patience<'f> {
-    signal: &'static str,
-    up: &'f AtomicBool,
-    failures: &'f AtomicU64,
-    rest: Duration,
-    since: Option<Instant>,
-}
-
-impl<'f> Patience<'f> {
-    fn new(signal: &'static str, up: &'f AtomicBool, failures: &'f AtomicU64) -> Self {
-        Self { signal, up, failures, rest: REST, since: None }
-    }
-
-    fn worked(&mut self) {
-        if let Some(since) = self.since.take() {
-            let took = humantime::format_duration(Duration::from_secs(since.elapsed().as_secs()));
-            tracing::info!("the collector takes {} again, after {took}", self.signal);
-        }
-        self.up.store(true, Relaxed);
-        self.rest = REST;
-    }
-
-    /// Many hosts whose collector went away must not all come back at the same moment.
-    fn failed(&mut self, why: &str, asked: Option<Duration>) -> Duration {
-        self.failures.fetch_add(1, Relaxed);
-        self.up.store(false, Relaxed);
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            tracing::warn!("failed to send {} to the collector: {why}; it is tried again", self.signal);
-        }
-        let rest = self.rest;
-        self.rest = (rest * 2).min(REST_MAX);
-        let spread = remora_wire::time::unix_ns() % 1000;
-        let rest = rest.mul_f64(0.5 + spread as f64 / 2000.0);
-        asked.map_or(rest, |asked| asked.min(ASKED_MAX).max(rest))
-    }
 }
 
 fn text(key: &str, value: impl Into<String>) -> KeyValue {

@@ -9,9 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
 
 use super::logs::{Entry, request};
-use super::metrics;
-use super::send::{Collector, Outcome, judge};
-use super::settings::{Place, parse};
+use super::{Collector, Settings, metrics};
 use crate::event::fake::publish;
 
 fn entry(line: &str) -> Entry {
@@ -66,43 +64,10 @@ fn a_gap_is_a_record_that_warns() {
 }
 
 #[test]
-fn only_what_is_itself_at_fault_is_given_up() {
-    let outcome = |status| judge(status, Some(Duration::from_secs(3)), Bytes::new());
-    assert!(matches!(outcome(StatusCode::OK), Outcome::Taken(_)));
-    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::UNAUTHORIZED] {
-        let Outcome::Later(why, Some(asked)) = outcome(status) else { panic!("{status}") };
-        assert!(why.starts_with(status.as_str()) && asked == Duration::from_secs(3), "{why}");
-    }
-    assert!(matches!(outcome(StatusCode::BAD_REQUEST), Outcome::Refused(_)));
+fn a_collector_says_why_by_a_status() {
     // google.rpc.Status, by hand.
-    let status = Bytes::from_static(b"\x08\x03\x12\x05why\x1bm");
-    let Outcome::Refused(why) = judge(StatusCode::BAD_REQUEST, None, status) else { panic!("not refused") };
-    assert_eq!(why, "400 Bad Request: why\\u{1b}m");
-}
-
-#[test]
-fn endpoints_are_addresses() {
-    let tcp = |endpoint: &str| match parse(endpoint) {
-        Ok((Place::Tcp(address), base)) => format!("{address}{base}"),
-        other => panic!("{endpoint}: {other:?}"),
-    };
-    assert_eq!(tcp("http://127.0.0.1:4318"), "127.0.0.1:4318");
-    assert_eq!(tcp("http://[::1]:4318/"), "[::1]:4318");
-    assert_eq!(tcp("http://localhost:4318/otel/"), "127.0.0.1:4318/otel");
-    for unix in ["unix:/run/otel.sock", "unix:///run/otel.sock"] {
-        assert_eq!(parse(unix), Ok((Place::Unix("/run/otel.sock".into()), String::new())));
-    }
-    for wrong in [
-        "",
-        "https://127.0.0.1:4318",
-        "http://collector:4318",
-        "http://127.0.0.1",
-        "127.0.0.1:4318",
-        "unix:otel.sock",
-        "http://127.0.0.1:4318/a b",
-    ] {
-        assert!(parse(wrong).is_err_and(|why| why.contains("unix:/PATH")), "{wrong}");
-    }
+    assert_eq!(super::said(Bytes::from_static(b"\x08\x03\x12\x05why\x1bm")), "why\u{1b}m");
+    assert_eq!(super::said(Bytes::from_static(b"\xff")), "");
 }
 
 #[test]
@@ -180,7 +145,8 @@ impl Fake {
 async fn an_outage_loses_nothing_that_is_still_there_and_says_what_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("otel.sock");
-    let collector = Collector::new(format!("unix:{}", socket.display()), None, Duration::from_secs(5));
+    let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
+    let collector = Collector::new(&settings, format!("unix:{}", socket.display()));
     // One batch: what comes while nobody takes it is forgotten.
     let hub = crate::event::Hub::new(1);
     let (file, figures) = (dir.path().join("otlp.json"), super::Figures::default());
@@ -230,7 +196,7 @@ async fn an_outage_loses_nothing_that_is_still_there_and_says_what_is_not() {
         () = story => {}
     }
     // Who comes next goes on there.
-    let kept = super::place::Kept::read(&file).place().unwrap();
+    let kept = crate::outlet::place::Kept::read(&file).place().unwrap();
     assert_eq!((kept.epoch, kept.cursor), (7, 56));
     assert_eq!(figures.sent.load(Relaxed), 5);
 }

@@ -177,7 +177,9 @@ pub struct Program {
 }
 
 /// Words of the opt-in, and what the daemon's own metrics are called after `remora_`.
-pub const RESERVED: [&str; 15] = [
+pub const RESERVED: [&str; 20] = [
+    "alarms",
+    "alert",
     "api",
     "all",
     "none",
@@ -187,11 +189,14 @@ pub const RESERVED: [&str; 15] = [
     "containers",
     "events",
     "history",
+    "incidents",
     "manager",
     "map",
     "otlp",
+    "profiles",
     "program",
     "records",
+    "rule",
     "tracer",
 ];
 

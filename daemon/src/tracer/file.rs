@@ -21,7 +21,7 @@ pub const OBJECT_MAX: u64 = 16 << 20;
 pub enum FileError {
     #[error("failed to read tracer {path}: {cause}")]
     Io { path: PathBuf, cause: io::Error },
-    #[error("failed to accept tracer {path}: {why}; only root may own and write it and the folders above")]
+    #[error("failed to accept {path}: {why}; only root may own and write it and the folders above")]
     Untrusted { path: PathBuf, why: String },
 }
 
@@ -128,7 +128,7 @@ fn builtin() -> BTreeMap<String, Content> {
 }
 
 /// Only root may own or write the file and the folder it is in.
-fn trusted(path: &Path) -> Result<(), FileError> {
+pub fn trusted(path: &Path) -> Result<(), FileError> {
     for part in [Some(path), path.parent()].into_iter().flatten() {
         let meta =
             fs::symlink_metadata(part).map_err(|cause| FileError::Io { path: part.to_owned(), cause })?;

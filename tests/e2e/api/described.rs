@@ -58,10 +58,29 @@ fn each_method_is_described_and_each_described_one_is_there() {
     }
 }
 
+const PROFILE: &str = "/v1/profiles/localhost%2Fnginx@sha256:1f0a";
+
+/// The id of an incident, and the profile that the examples speak of.
+fn alerting(bed: &Bed) -> (String, String) {
+    let bundle =
+        Bundle::new(bed, "odd", "exec", &["/bin/sh", "-c", "cp /bin/busybox /tmp/new; /tmp/new true"]);
+    bundle.start().wait().expect("failed to wait");
+    let id =
+        wait_for("an incident", || bed.json("/v1/alerts?container=odd")[0]["id"].as_str().map(str::to_owned));
+    let profile = "remora-profile: 1\nimage: localhost/nginx\ndigest: sha256:1f0a\nphases: {}\n";
+    (id, profile.to_owned())
+}
+
 #[test]
 fn the_examples_are_run() {
-    let bed = Bed::new();
+    let mut bed = Bed::cold();
+    let rule = "rules:\n  - id: brought\n    summary: it was brought\n    description: for the test\n    \
+                condition: event.name == \"exec\" && process.executable.path == \"/tmp/new\"\n    severity: critical\n";
+    fs::create_dir(bed.path("rules.d")).expect("failed to make a folder");
+    fs::write(bed.path("rules.d/test.yaml"), rule).expect("failed to write");
+    bed.start();
     let web = web(&bed);
+    let (incident, profile) = alerting(&bed);
     fs::copy(fixture("ticks"), bed.path("ticks.bpf.o")).expect("no object");
     let page = fs::read_to_string(source("docs/api.md")).expect("no docs/api.md");
     let mut blocks = page.split("```sh\n").skip(1).map(|b| b.split("```").next().expect("an end"));
@@ -70,6 +89,10 @@ fn the_examples_are_run() {
     for block in blocks.by_ref() {
         let command = block.replace("/run/remora/api.sock", &socket);
         assert_ne!(command, block, "it asks somebody else");
+        let command = command.replace("i-4f1c2a7b90de", &incident);
+        // One before it may have taken it away.
+        fs::write(bed.path("nginx.yaml"), &profile).expect("failed to write");
+        bed.send("PUT", PROFILE, &profile);
         let command =
             command.replacen("curl ", "curl --silent --show-error --fail-with-body --max-time 60 ", 1);
         let mut shell = Command::new("bash");

@@ -8,6 +8,7 @@ mod tcp;
 mod blockio;
 mod capability;
 mod dns;
+mod exec;
 mod file;
 mod filelat;
 mod flow;

@@ -8,7 +8,7 @@ fn repetitions_are_told_at_ten_and_a_hundred_and_a_thousand() {
     }
     for n in 0..1000_u64 {
         let c = ["web-1", "web-2"][n as usize % 2];
-        world.exec(c, 100 + n, (100 + n, 10), &["/usr/bin/wget", "http://h/"], "image");
+        world.exec(c, 100 + n, (100 + n, 10), &["/bin/sh", "-c", "x"], "image");
         world.exit(c, 100 + n, 100 + n);
     }
     let counts: Vec<u64> = world.alarms().iter().map(|a| a.count).collect();
@@ -17,7 +17,7 @@ fn repetitions_are_told_at_ten_and_a_hundred_and_a_thousand() {
     assert_eq!(ids.len(), 1);
     let counts = world.engine.counts();
     assert_eq!((counts.alarms_raw, counts.alarms, counts.suppressed), (1000, 4, 996));
-    world.exec("web-1", 100_000, (9, 10), &["/usr/bin/wget", "http://h/"], "image");
+    world.exec("web-1", 100_000, (9, 10), &["/bin/sh", "-c", "x"], "image");
     assert_eq!(world.alarms().last().unwrap().count, 1, "the next day begins anew");
 }
 

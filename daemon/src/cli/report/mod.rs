@@ -1,8 +1,8 @@
 //! `remora report`
 
-mod document;
+pub mod document;
 mod html;
-mod text;
+pub mod text;
 
 use std::{
     io::{self, Write},

@@ -36,7 +36,9 @@ fn rows_of(out: &mut String, head: &[String], rows: &[Vec<String>]) {
 }
 
 fn branch(out: &mut String, branch: &Branch, depth: usize) {
-    line(out, &format!("{}{}  ({})", "  ".repeat(depth), printable(&branch.text), printable(&branch.more)));
+    let more =
+        if branch.more.is_empty() { String::new() } else { format!("  ({})", printable(&branch.more)) };
+    line(out, &format!("{}{}{more}", "  ".repeat(depth), printable(&branch.text)));
     branch.below.iter().for_each(|b| self::branch(out, b, depth + 1));
 }
 

@@ -31,7 +31,7 @@ impl Bed {
         let settings = Settings { enabled: true, max_bytes: 8 << 20, ..Settings::default() };
         let registry = registry::Handle::new(mpsc::channel(1).0);
         // The teller is gone: nobody ends.
-        let (_, ends) = channel(&settings);
+        let ends = Teller::default().listen(true);
         let running = start(&settings, self.handle.clone(), self.hub.clone(), registry, ends.unwrap());
         self.running = Some(running.unwrap());
     }

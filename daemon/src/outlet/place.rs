@@ -1,4 +1,4 @@
-//! Up to where the collector has taken events, on disk.
+//! Up to where events have been taken, on disk.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tracer::keep::write;
 
-/// How often it is written at most: a daemon that is killed sends so much again.
+/// How often it is written at most: a daemon that is killed does so much again.
 const PACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

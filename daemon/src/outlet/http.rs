@@ -1,4 +1,4 @@
-//! One request to the collector, and what comes of it.
+//! One request, and what comes of it.
 
 use std::{
     fs::File,
@@ -10,21 +10,21 @@ use std::{
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use prost::Message;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 
-use super::settings::{Place, parse};
+use super::address::{Place, parse};
 
 /// Of an answer no more than this is read.
 const ANSWER: usize = 64 << 10;
 /// Longest token, in bytes.
 const TOKEN: u64 = 16 << 10;
 
+/// Whom to send to by HTTP.
 #[derive(Debug)]
-pub struct Collector {
+pub struct Post {
     endpoint: String,
     token_file: Option<PathBuf>,
     timeout: Duration,
@@ -34,19 +34,23 @@ pub struct Collector {
 pub enum Outcome {
     /// Taken; the answer's body.
     Taken(Bytes),
-    /// To be sent again, not before what the collector asked for.
+    /// To be sent again, not before what was asked for.
     Later(String, Option<Duration>),
     /// What was sent is at fault: sent again it would be refused again.
     Refused(String),
 }
 
-impl Collector {
+/// What is read out of the body of an answer that refuses.
+pub type Told = fn(Bytes) -> String;
+
+impl Post {
     pub fn new(endpoint: String, token_file: Option<PathBuf>, timeout: Duration) -> Self {
         Self { endpoint, token_file, timeout }
     }
 
-    pub async fn post(&self, signal: &str, message: &impl Message) -> Outcome {
-        let done = tokio::time::timeout(self.timeout, self.request(signal, message.encode_to_vec())).await;
+    /// To a path behind the endpoint's own.
+    pub async fn send(&self, path: &str, kind: &str, body: Vec<u8>, told: Told) -> Outcome {
+        let done = tokio::time::timeout(self.timeout, self.request(path, kind, body, told)).await;
         match done {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(e)) => Outcome::Later(format!("{e:#}"), None),
@@ -54,15 +58,19 @@ impl Collector {
         }
     }
 
-    async fn request(&self, signal: &str, body: Vec<u8>) -> anyhow::Result<Outcome> {
+    async fn request(&self, path: &str, kind: &str, body: Vec<u8>, told: Told) -> anyhow::Result<Outcome> {
         let (place, base) = parse(&self.endpoint).map_err(anyhow::Error::msg)?;
         let host = match &place {
             Place::Tcp(address) => address.to_string(),
             Place::Unix(_) => "localhost".to_owned(),
         };
-        let mut request = Request::post(format!("{base}/v1/{signal}"))
+        let target = match format!("{base}{path}") {
+            none if none.is_empty() => "/".to_owned(),
+            target => target,
+        };
+        let mut request = Request::post(target)
             .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, "application/x-protobuf")
+            .header(header::CONTENT_TYPE, kind)
             .header(header::USER_AGENT, concat!("remora/", env!("CARGO_PKG_VERSION")));
         if let Some(file) = &self.token_file {
             let token = read(file).map_err(|e| anyhow::anyhow!("failed to read {}: {e}", file.display()))?;
@@ -70,8 +78,8 @@ impl Collector {
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
         match place {
-            Place::Tcp(address) => talk(TcpStream::connect(address).await?, request).await,
-            Place::Unix(path) => talk(UnixStream::connect(path).await?, request).await,
+            Place::Tcp(address) => talk(TcpStream::connect(address).await?, request, told).await,
+            Place::Unix(path) => talk(UnixStream::connect(path).await?, request, told).await,
         }
     }
 }
@@ -82,7 +90,7 @@ fn read(token_file: &Path) -> io::Result<String> {
     Ok(token)
 }
 
-async fn talk<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Outcome>
+async fn talk<S>(stream: S, request: Request<Full<Bytes>>, told: Told) -> anyhow::Result<Outcome>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -95,17 +103,20 @@ where
     let body = Limited::new(response.into_body(), ANSWER).collect().await;
     connection.abort();
     let body = body.map_or_else(|_| Bytes::new(), |b| b.to_bytes());
-    Ok(judge(status, after, body))
+    Ok(judge(status, after, body, told))
 }
 
-/// As OTLP says; but where not the data is at fault but how we or the collector are set up (401, 404, …), what was sent is kept.
-pub fn judge(status: StatusCode, after: Option<Duration>, body: Bytes) -> Outcome {
+/// The body as it is: what most say why they refuse.
+pub fn plain(body: Bytes) -> String {
+    String::from_utf8_lossy(&body).trim().to_owned()
+}
+
+/// As OTLP says; but where not the data is at fault but how we or the receiver are set up (401, 404, …), what was sent is kept.
+pub fn judge(status: StatusCode, after: Option<Duration>, body: Bytes, told: Told) -> Outcome {
     if status.is_success() {
         return Outcome::Taken(body);
     }
-    // google.rpc.Status: its message is field 2.
-    let told = Status::decode(body).map(|s| s.message).unwrap_or_default();
-    let told: String = told.chars().take(200).collect();
+    let told: String = told(body).chars().take(200).collect();
     let why = format!(
         "{status}{}{}",
         if told.is_empty() { "" } else { ": " },
@@ -118,10 +129,4 @@ pub fn judge(status: StatusCode, after: Option<Duration>, body: Bytes) -> Outcom
         | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused(why),
         _ => Outcome::Later(why, after),
     }
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Status {
-    #[prost(string, tag = "2")]
-    message: String,
 }
