@@ -50,7 +50,8 @@ fn webhook_syslog_and_file() {
 
     wait_for("the collector", || {
         let logs = collector.logs();
-        let mut mine = logs.iter().filter(|r| r.event == "remora.incident" && r.at("container.name") == "web");
+        let mut mine =
+            logs.iter().filter(|r| r.event == "remora.incident" && r.at("container.name") == "web");
         (mine.next_back()?.at("incident.state") == "over").then_some(())
     });
     for output in ["webhook", "syslog", "file", "otlp"] {
