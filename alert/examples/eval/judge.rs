@@ -105,7 +105,7 @@ impl<'h> Habits<'h> {
     }
 
     /// A harmless act went on there at the time, and such acts are alarmed of like that.
-    fn explain(&self, recording: &'h Recording, raw: &'h Raw) -> bool {
+    pub fn explain(&self, recording: &'h Recording, raw: &'h Raw) -> bool {
         let acts = recording.acts(recording.name_of(&raw.container), raw.time).next().is_some();
         acts && self.0.contains(&Self::key(recording, raw))
     }

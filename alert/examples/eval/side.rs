@@ -37,14 +37,15 @@ pub fn side(recording: &Recording, outcome: &Outcome, set: Set) -> Side {
         side.incidents_all += 1;
         side.incidents += usize::from(judge::is_false(recording, incident));
     }
+    let habits = Habits::of(recording, heard);
     for raw in heard.raw.iter().filter(|r| of_set(&r.container)) {
         side.raw += 1;
         if heard.incidents_of(raw).next().is_none() {
             side.suppressed += 1;
-            side.suppressed_benign += usize::from(!recording.is_attacked(&raw.container, raw.time));
+            let harmless = !recording.is_attacked(&raw.container, raw.time) || habits.explain(recording, raw);
+            side.suppressed_benign += usize::from(harmless);
         }
     }
-    let habits = Habits::of(recording, heard);
     for attack in recording.labels.attacks.iter().filter(|a| a.set == set) {
         let seen: Vec<_> = attack.steps.iter().map(|s| judge::step(recording, heard, &habits, s)).collect();
         side.attacks += 1;
