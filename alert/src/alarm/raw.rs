@@ -28,6 +28,8 @@ pub struct Raw<'e> {
     pub attribute: String,
     /// Programs of the process and its ancestors.
     pub lineage: Vec<String>,
+    /// It is against a profile that somebody pinned.
+    pub pinned: bool,
 }
 
 impl Raw<'_> {
@@ -37,9 +39,10 @@ impl Raw<'_> {
         digest(&[self.event.image(), self.event.role(), &self.rule, &self.attribute, &lineage])
     }
 
-    /// Whether it is told by itself, rather than with an incident: novelties and what is low or a habit are not.
+    /// Whether it is told by itself, rather than with an incident: what is low or a habit is not, and novelties are only where
+    /// somebody pinned what is to be.
     pub fn is_telling(&self) -> bool {
-        self.kind == Kind::Rule && self.severity >= Severity::Medium && self.score > 0.0
+        (self.kind == Kind::Rule || self.pinned) && self.severity >= Severity::Medium && self.score > 0.0
     }
 
     pub fn id(&self) -> String {

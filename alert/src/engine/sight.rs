@@ -59,6 +59,7 @@ impl Sight {
             score: novelty.score.clamp(0.0, NOVELTY),
             summary: shown::line(&novelty.why, SUMMARY),
             attribute: [&*novelty.operation, &novelty.role, &novelty.attribute].join(" "),
+            pinned: novelty.pinned,
             ..self.raw(event, ground)
         }
     }
@@ -72,6 +73,7 @@ impl Sight {
             severity: Severity::Info,
             score: 0.0,
             summary: String::new(),
+            pinned: false,
             tags: Vec::new(),
             event,
             actor: process.map_or_else(Actor::default, |process| process.actor(event)),

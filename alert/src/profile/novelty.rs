@@ -31,6 +31,8 @@ pub struct Novelty {
     pub key: Arc<Key>,
     /// One sentence without a full stop.
     pub why: String,
+    /// Somebody said what this image does, and this is not of it.
+    pub pinned: bool,
 }
 
 /// Weight of its class, and what it scores at most.

@@ -322,5 +322,6 @@ fn told(
         why: novelty::why(&profile.key, b, &attribute, level),
         key: profile.key.clone(),
         attribute,
+        pinned: profile.pinned,
     }
 }
