@@ -85,11 +85,15 @@ fn browse(script: &str, bed: &mut Bed) {
 
 #[test]
 fn an_incident_is_on_the_page_with_its_graph() {
-    let mut bed = Bed::new();
+    // Loaded before the first container, whose start waits for no more than half a second.
+    let bed = Bed::cold().with("tracers", "preload = [\"default\", \"security\"]");
+    let mut bed = bed.with("alerts", "shipped_rules = true");
+    bed.start();
     let podman = Podman::new(&bed);
-    // A program that is no part of the image: written by a shell, and executed.
+    // A program that is no part of the image, written by a shell and executed; and a key for whoever wants to come again.
     let script = format!(
-        "cat /bin/busybox >'/tmp/{HOSTILE}'; chmod 755 '/tmp/{HOSTILE}'; '/tmp/{HOSTILE}' id; exec sleep 600"
+        "cat /bin/busybox >'/tmp/{HOSTILE}'; chmod 755 '/tmp/{HOSTILE}'; '/tmp/{HOSTILE}' id; \
+         mkdir -p /root/.ssh; echo key >>/root/.ssh/authorized_keys; exec sleep 600"
     );
     let on = ["--detach", "--annotation", "io.remora.trace=default security"];
     podman.run("victim", &on, &["sh", "-c", &script]);

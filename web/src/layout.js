@@ -14,6 +14,12 @@ export function label(node) {
   return node.name.length > LABEL ? `${node.name.slice(0, LABEL - 1)}…` : node.name;
 }
 
+// How it is called where there is room, beginning with what is written on it: who says what he sees is understood.
+export function spoken(node, whole) {
+  const shown = label(node);
+  return whole.includes(shown) ? whole : `${shown} (${whole})`;
+}
+
 // What has its name in it; the name of anything else stands below.
 export function boxed(node) {
   return node.kind === 'container' || node.kind === 'process';

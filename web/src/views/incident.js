@@ -5,6 +5,7 @@ import { command } from '../event.js';
 import { clock, count, plural, when } from '../format.js';
 import { html } from '../html.js';
 import { colour, deeds, graph, rank, subjects, tags, title } from '../incident.js';
+import { spoken } from '../layout.js';
 import { useJson } from '../poll.js';
 import { link } from '../route.js';
 import { Empty, Facts, Failure, Heading, Pill, Table } from '../widgets.js';
@@ -50,7 +51,7 @@ function Short({ i }) {
 
 // What is drawn, in words: for a screen reader, and on the links.
 const WORDS = {
-  node: (n) => `${title(n)}, ${n.kind}${n.bad ? ', an alarm speaks of it' : ''}`,
+  node: (n) => `${spoken(n, title(n))}, ${n.kind}${n.bad ? ', an alarm speaks of it' : ''}`,
   about: (l) => l.acts.map(({ kind, count: n }) => `${kind} ${count(n)} ×`).join(', '),
   lines: (l, whole) => [l.acts.slice(0, 3).map(({ kind, count: n }) => (whole && n > 1 ? `${kind} ${count(n)} ×` : kind)).join(', ')],
   thick: (l) => 1.2 + Math.min(4, Math.log2(l.acts.reduce((sum, act) => sum + act.count, 1)) * 0.4),
@@ -95,5 +96,5 @@ function Alarm({ alarm }) {
     ['Command', process.command_args?.length ? html`<code>${command(process.command_args)}</code>` : undefined],
     ['First, last', `${when(Date.parse(alarm.first))}, ${when(Date.parse(alarm.last))}`],
     ['Tags', alarm.tags?.join(', ')],
-  ]} /><pre class="json">${JSON.stringify(alarm.event, null, 2)}</pre></details>`;
+  ]} /><pre class="json" tabindex="0" role="region" aria-label="The event">${JSON.stringify(alarm.event, null, 2)}</pre></details>`;
 }

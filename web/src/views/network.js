@@ -4,7 +4,7 @@ import { Drawing } from '../drawing.js';
 import { bytes, count, plural, seconds, when } from '../format.js';
 import { graph, service, services } from '../graph.js';
 import { html } from '../html.js';
-import { label } from '../layout.js';
+import { spoken } from '../layout.js';
 import { usePoll } from '../poll.js';
 import { link } from '../route.js';
 import { json } from '../session.js';
@@ -81,10 +81,7 @@ const COLUMNS = [
 function wordsFor(name) {
   const kinds = { container: 'container', network: 'one of those in a network', peer: 'outside peer', others: 'peers not kept apart' };
   return {
-    node: (node) => {
-      const [shown, whole] = [label(node), name(node.id)];
-      return `${whole.includes(shown) ? whole : `${shown} (${whole})`}, ${kinds[node.kind]}${node.failures ? `, ${node.failures} connections failed` : ''}`;
-    },
+    node: (node) => `${spoken(node, name(node.id))}, ${kinds[node.kind]}${node.failures ? `, ${node.failures} connections failed` : ''}`,
     about: (l) => `${name(l.source)} to ${name(l.target)}: ${services(l)}, ${bytes(l.bytes)}, ${bytes(l.rate)}/s${l.roundTrip === undefined ? '' : `, ${seconds(l.roundTrip)}`}${l.failures ? `, ${l.failures} failed` : ''}`,
     lines: (l, whole) => [services(l), whole && [flow(l), l.roundTrip !== undefined && seconds(l.roundTrip)].filter(Boolean).join(' · '), l.failures > 0 && `${count(l.failures)} failed`].filter(Boolean),
     thick: (l) => 1.2 + Math.min(6, Math.log2(1 + l.rate / 256) * 0.6),
