@@ -32,7 +32,7 @@ HOST      = $(shell rustc -vV | sed -n 's/^host: //p')
 FLAGS    := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 STATIC    = env RUSTFLAGS='$(FLAGS)' $(CARGO)
 # A release ends when it panics: nothing is unwound, and what that would need is left out.
-RELEASE   = env RUSTFLAGS='$(FLAGS) -C force-unwind-tables=no' \
+RELEASE   = env RUSTFLAGS='$(FLAGS) -C force-unwind-tables=no -C link-arg=-Wl,-T,packaging/no-unwind.ld,--no-eh-frame-hdr' \
 	CFLAGS_$(subst -,_,$(HOST))='-fno-asynchronous-unwind-tables -fno-unwind-tables' $(CARGO)
 AS_ROOT  := $(if $(filter-out 0,$(shell id -u)),sudo -E env "PATH=$$PATH")
 

@@ -14,4 +14,5 @@ pub mod incident;
 pub mod engine;
 pub mod time;
 mod bounded;
+mod packed;
 mod shown;

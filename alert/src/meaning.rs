@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::packed;
+
 /// A member by its dotted path, and the type that the tracer gives it (`path`, `address`, `port`, `strings`, `enum`, …).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -33,8 +35,7 @@ pub struct Meanings(BTreeMap<String, BTreeMap<String, EventMeaning>>);
 impl Meanings {
     /// Of the tracers that are part of remora.
     pub fn shipped() -> Self {
-        let tracers = serde_json::from_str(include_str!("../tracers.json"));
-        Self::of_tracers(&tracers.expect("tracers.json is JSON"))
+        Self::of_tracers(&packed::read(include_bytes!(concat!(env!("OUT_DIR"), "/tracers.deflate"))))
     }
 
     /// Of the answer of `GET /v1/tracers`; what is not understood says nothing.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::expression::{Terms, View};
 use crate::meaning::Meanings;
+use crate::packed;
 
 pub use problem::{Problem, Source};
 pub use rate::Rate;
@@ -27,8 +28,8 @@ pub use rule::{Exception, Rule};
 use known::Known;
 use rate::Rates;
 
-/// Shipped files: name and content.
-const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+/// Shipped files, each with its name.
+const SHIPPED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.deflate"));
 
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
@@ -52,8 +53,8 @@ impl Rules {
 
     /// The files that are part of remora.
     pub fn shipped() -> Vec<Source> {
-        let source = |&(name, text): &(&str, &str)| Source { name: name.to_owned(), text: text.to_owned() };
-        SHIPPED.iter().map(source).collect()
+        let files: Vec<(String, String)> = packed::read(SHIPPED);
+        files.into_iter().map(|(name, text)| Source { name, text }).collect()
     }
 
     /// Those that speak of the event, in the order of their files.
