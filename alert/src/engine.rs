@@ -237,8 +237,8 @@ impl Engine {
         let grave = raw.severity >= Severity::High && placed.is_first;
         if raw.severity > Severity::Info {
             self.counts.alarms_raw += 1;
-            let is_told = self.incidents.is_told(placed.key);
-            if folded.speaks && (raw.is_telling() || is_told) || grave {
+            let with_it = || self.incidents.is_told_of(placed.key, raw.event.container());
+            if folded.speaks && (raw.is_telling() || with_it()) || grave {
                 let mut alarm = raw.alarm();
                 alarm.incident = self.incidents.told_id(placed.key).map(str::to_owned);
                 if folded.speaks {

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::time;
 
+/// Members.
+const FEW: usize = 12;
+
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     #[error("the line is no JSON object: {0}")]
@@ -115,13 +118,21 @@ impl Event {
 }
 
 fn get<'j>(json: &'j Map<String, Value>, path: &str) -> Option<&'j Value> {
-    if let Some(found) = json.get(path) {
+    if let Some(found) = member(json, path) {
         return Some(found);
     }
-    path.match_indices('.').find_map(|(at, _)| match json.get(&path[..at]) {
+    path.match_indices('.').find_map(|(at, _)| match member(json, &path[..at]) {
         Some(Value::Object(inner)) => get(inner, &path[at + 1..]),
         _ => None,
     })
+}
+
+/// In few names looking at each takes less time than hashing the one.
+pub(crate) fn member<'j>(json: &'j Map<String, Value>, name: &str) -> Option<&'j Value> {
+    match json.len() {
+        ..=FEW => json.iter().find(|(key, _)| *key == name).map(|(_, value)| value),
+        _ => json.get(name),
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ export function Pill({ kind, children }) {
   return html`<span class="pill ${kind ?? ''}">${children}</span>`;
 }
 
-// A table that can be sorted by its columns: { key, title, value(row), cell?(row), number?, wide?, sort? }.
+// A table that can be sorted by its columns: { key, title, value(row), cell?(row), number?, wide?, whole? }.
 export function Table({ columns, rows, keyOf, initial, caption, limit = 500, rowClass }) {
   const [order, setOrder] = useState(initial ?? { key: columns[0].key, down: false });
   const column = columns.find((c) => c.key === order.key) ?? columns[0];
@@ -62,7 +62,7 @@ export function Table({ columns, rows, keyOf, initial, caption, limit = 500, row
 }
 
 function styles(column) {
-  return [column.number && 'number', column.wide && 'wide', column.main && 'main'].filter(Boolean).join(' ') || undefined;
+  return [column.number && 'number', column.wide && 'wide', column.whole && 'whole', column.main && 'main'].filter(Boolean).join(' ') || undefined;
 }
 
 function compare(a, b) {

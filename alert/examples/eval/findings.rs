@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::judge::{Raw, container_of, first_of};
+use crate::judge::{Raw, container_of, time_of};
 use crate::labels::{Recording, Set};
 use crate::run::Outcome;
 use crate::side::side;
@@ -53,14 +53,12 @@ pub fn write(recording: &Recording, outcome: &Outcome) -> String {
     out += "\n# The same after folding, by class\n\n";
     let mut classes: BTreeMap<(String, &str), (u64, String)> = BTreeMap::new();
     for alarm in &outcome.heard.alarms {
-        let (container, first) = (container_of(alarm), first_of(alarm));
-        if recording.set_of(container) != Some(Set::Tuning) || recording.is_attacked(container, first) {
+        let (container, time) = (container_of(alarm), time_of(alarm));
+        if recording.set_of(container) != Some(Set::Tuning) || recording.is_attacked(container, time) {
             continue;
         }
-        let act = recording
-            .acts(recording.name_of(container), first)
-            .next()
-            .map_or("load", |act| act.what.as_str());
+        let act =
+            recording.acts(recording.name_of(container), time).next().map_or("load", |act| act.what.as_str());
         let class = classes.entry((alarm.rule.clone(), act)).or_default();
         class.0 += 1;
         class.1 = format!("{} (score {:.1}): {}", recording.name_of(container), alarm.score, alarm.summary);

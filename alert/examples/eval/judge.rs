@@ -68,8 +68,9 @@ pub fn container_of(alarm: &Alarm) -> &str {
     id(&alarm.subject)
 }
 
-pub fn first_of(alarm: &Alarm) -> u64 {
-    at(&alarm.first)
+/// When what it was told for happened; what it was folded with may have happened long before.
+pub fn time_of(alarm: &Alarm) -> u64 {
+    at(&alarm.last)
 }
 
 /// Nothing in it is an attack's.

@@ -31,7 +31,7 @@ pub fn side(recording: &Recording, outcome: &Outcome, set: Set) -> Side {
     let mut side = Side { days: recording.container_days(set), ..Side::default() };
     side.containers = recording.labels.containers.iter().filter(|c| of_set(&c.id)).count();
     let harmless =
-        |a: &&remora_alert::alarm::Alarm| !recording.is_attacked(judge::container_of(a), judge::first_of(a));
+        |a: &&remora_alert::alarm::Alarm| !recording.is_attacked(judge::container_of(a), judge::time_of(a));
     side.alarms = heard.alarms.iter().filter(|a| of_set(judge::container_of(a))).filter(harmless).count();
     for incident in heard.incidents.values().filter(|i| judge::sides(i).into_iter().any(of_set)) {
         side.incidents_all += 1;

@@ -40,13 +40,17 @@ pub fn push(out: &mut String, name: &str) {
 pub fn push_temporary(out: &mut String, name: &str) {
     let chosen = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase());
     let drawn = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    // mktemp's, which at times are small letters alone.
+    let of_mktemp = |text: &str| matches!(text.len(), 6 | 10);
     let stem = name.find('.').unwrap_or(name.len());
     if stem == 8 && name.starts_with("cc") && drawn(&name[2..stem]) {
         out.push_str("cc#");
         return push(out, &name[stem..]);
     }
     match name.rfind(['.', '-', '_']).map(|at| name.split_at(at + 1)) {
-        Some((first, last)) if (5..=12).contains(&last.len()) && drawn(last) && !chosen(last) => {
+        Some((first, last))
+            if (5..=12).contains(&last.len()) && drawn(last) && (!chosen(last) || of_mktemp(last)) =>
+        {
             push(out, first);
             out.push(MADE_UP);
         }

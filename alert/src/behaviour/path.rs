@@ -6,6 +6,8 @@ const FOLDERS_MAX: usize = 16;
 /// Bytes.
 const LENGTH_MAX: usize = 256;
 const LABELS_MAX: usize = 3;
+/// Where Python keeps what it compiled.
+const BYTECODE: &str = "__pycache__";
 
 /// Adds a path, or a text that may be one.
 pub fn push(out: &mut String, path: &str) {
@@ -20,12 +22,25 @@ pub fn push(out: &mut String, path: &str) {
             out.push(name::MADE_UP);
             return;
         }
+        if name == BYTECODE {
+            return push_bytecode(out, start);
+        }
         match folder {
             "tmp" => name::push_temporary(out, name),
             _ => name::push(out, name),
         }
         folder = name;
     }
+}
+
+/// Which modules an interpreter happens to compile first is no behaviour: of their folders the first two stay.
+fn push_bytecode(out: &mut String, start: usize) {
+    if let Some((end, _)) = out[start..].match_indices('/').nth(2) {
+        out.truncate(start + end + 1);
+        out.push_str("#/");
+    }
+    out.push_str(BYTECODE);
+    out.push_str("/#");
 }
 
 pub fn general(path: &str) -> String {
@@ -61,6 +76,7 @@ mod tests {
             ("/proc/4711/task/4712/stat", "/proc/#/task/#/stat"),
             ("/tmp/tmp.Xk2pQ9zLma/x", "/tmp/tmp.#/x"),
             ("/tmp/build.SDotRz/hello", "/tmp/build.#/hello"),
+            ("/tmp/build.alcank/hello", "/tmp/build.#/hello"),
             ("/tmp/ccedjHKD.cdtor.o", "/tmp/cc#.cdtor.o"),
             ("/tmp/cc0aB9xz", "/tmp/cc#"),
             ("/tmp/systemd-private", "/tmp/systemd-private"),
@@ -71,6 +87,9 @@ mod tests {
             ("/", "/"),
             ("/tmp/*", "/tmp/\\*"),
             ("/x (deleted)", "/x"),
+            ("/usr/lib/python3.11/json/__pycache__/a.cpython-311.pyc.1394", "/usr/lib/#/__pycache__/#"),
+            ("/srv/__pycache__/a.cpython-311.pyc", "/srv/__pycache__/#"),
+            ("/srv/a/__pycache__/a.cpython-311.pyc", "/srv/a/#/__pycache__/#"),
         ] {
             assert_eq!(general(path), want);
         }

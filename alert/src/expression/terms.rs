@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::node::Node;
 use super::value::Value;
+use crate::event;
 
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -110,8 +111,8 @@ impl<'e> View<'e> {
         }
         let member = &self.terms.members[term];
         let found = match member.of {
-            None => self.event.get(&*member.name),
-            Some(of) => self.get(of).and_then(|of| of.as_object()?.get(&*member.name)),
+            None => event::member(self.event, &member.name),
+            Some(of) => self.get(of).and_then(|of| event::member(of.as_object()?, &member.name)),
         };
         place.set(Found::Is(found));
         found

@@ -46,6 +46,11 @@ impl Kept {
         }
     }
 
+    /// Whether a rule speaks, and not only lowly.
+    pub fn is_weighty(&self) -> bool {
+        self.kind == Kind::Rule && self.severity >= Severity::Medium && self.score > 0.0
+    }
+
     pub fn again(&mut self, time: u64) {
         self.count += 1;
         self.last = self.last.max(time);

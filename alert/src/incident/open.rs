@@ -264,6 +264,13 @@ impl Open {
         self.said.is_some()
     }
 
+    /// Whether it was told and a rule speaks of that container in it. In many that an attack only touches (a scan's aims), what is
+    /// new is what always is new somewhere.
+    pub fn is_told_of(&self, container: &str) -> bool {
+        let of_it = |alarm: &Kept| self.parts.get(alarm.container).is_some_and(|part| &*part.id == container);
+        self.is_told() && self.alarms.iter().any(|alarm| alarm.is_weighty() && of_it(alarm))
+    }
+
     pub fn is_telling(&self) -> bool {
         self.weight.is_enough(TELLING)
     }

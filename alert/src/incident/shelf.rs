@@ -117,6 +117,11 @@ impl Incidents {
         self.told_id(key).is_some()
     }
 
+    /// Whether it was told, and what is odd in that container is worth telling with it.
+    pub fn is_told_of(&self, key: u64, container: &str) -> bool {
+        self.open.get(&key).is_some_and(|open| open.is_told_of(container))
+    }
+
     /// Whether a rule of high severity speaks in it.
     pub fn is_grave(&self, key: u64) -> bool {
         self.open.get(&key).is_some_and(|open| open.weight.severity() >= Severity::High)

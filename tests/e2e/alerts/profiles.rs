@@ -1,6 +1,6 @@
 //! What is known of images, over restarts and in the hands of a person.
 
-use std::fs;
+use std::{fs, thread::sleep, time::Duration};
 
 use remora_tests::{Bed, Podman, wait_for};
 use serde_json::Value;
@@ -19,6 +19,15 @@ fn target(key: &str) -> String {
     format!("/v1/profiles/{}", key.replace('/', "%2F"))
 }
 
+/// A profile once the container's last program is in it, and nothing more comes.
+fn settled(bed: &Bed, key: &str) -> String {
+    wait_for("all that was done to be learned", || {
+        let text = bed.get(&target(key));
+        sleep(Duration::from_millis(500));
+        (text.contains("/bin/sleep") && text == bed.get(&target(key))).then_some(text)
+    })
+}
+
 #[test]
 fn profiles_survive_a_restart() {
     let mut bed = watching();
@@ -28,7 +37,7 @@ fn profiles_survive_a_restart() {
     bed.ended("one");
     let before = wait_for("a profile", || learned(&bed).filter(|p| p["entries"].as_u64() > Some(1)));
     let key = before["key"].as_str().expect("a key").to_owned();
-    let text = bed.get(&target(&key));
+    let text = settled(&bed, &key);
     assert!(text.starts_with("remora-profile: 1") && text.contains("/bin/ls"), "{text}");
     bed.stop();
     bed.start();

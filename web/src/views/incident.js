@@ -74,7 +74,7 @@ function Graph({ i }) {
 
 const DEEDS = [
   { key: 'from', title: 'Who', value: (d) => d.from },
-  { key: 'act', title: 'Did', value: (d) => d.act },
+  { key: 'act', title: 'Did', whole: true, value: (d) => d.act },
   { key: 'to', title: 'What', value: (d) => d.to },
   { key: 'count', title: 'Times', number: true, value: (d) => d.count, cell: (d) => count(d.count) },
 ];
