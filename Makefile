@@ -126,7 +126,7 @@ eval: ## alarms and incidents on recorded containers, against the goals (as root
 	@$(MAKE) build
 	$(RELEASE) build --release --locked --target $(HOST) -p remora-alert --example eval
 	$(AS_ROOT) tests/eval/record $(EVAL) --seed 1 build/eval/learned
-	$(AS_ROOT) tests/eval/record $(EVAL) --seed 2 build/eval/scored
+	$(AS_ROOT) tests/eval/record $(EVAL) --seed 3 build/eval/scored
 	$(TARGET_DIR)/$(HOST)/release/examples/eval build/eval/scored --learn build/eval/learned $(if $(EVAL),,--write docs/evaluation.md)
 
 docs: bpf ## what is said in docs and alert/tracers.json: of the objects, and of the API
