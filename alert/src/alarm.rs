@@ -22,6 +22,11 @@ pub enum Severity {
 impl Severity {
     pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// Whether an alarm of it counts for more than a note: not of what is lowly, and not of a habit, whose score is 0.
+    pub fn weighs(self, score: f64) -> bool {
+        self >= Self::Medium && score > 0.0
+    }
+
     pub fn name(self) -> &'static str {
         ["info", "low", "medium", "high", "critical"][self as usize]
     }

@@ -209,7 +209,7 @@ impl Engine {
 
     /// Nothing that a process does is learned once a rule spoke gravely of it or of what it descends from.
     fn doubt(&mut self, alarms: &[Raw<'_>], lineage: &Lineage) {
-        if !alarms.iter().any(|alarm| alarm.severity >= Severity::Medium && alarm.score > 0.0) {
+        if !alarms.iter().any(|alarm| alarm.severity.weighs(alarm.score)) {
             return;
         }
         let until = if lineage.apart.is_empty() { self.now + DOUBT } else { u64::MAX };

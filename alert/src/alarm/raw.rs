@@ -42,7 +42,7 @@ impl Raw<'_> {
     /// Whether it is told by itself, rather than with an incident: what is low or a habit is not, and novelties are only where
     /// somebody pinned what is to be.
     pub fn is_telling(&self) -> bool {
-        (self.kind == Kind::Rule || self.pinned) && self.severity >= Severity::Medium && self.score > 0.0
+        (self.kind == Kind::Rule || self.pinned) && self.severity.weighs(self.score)
     }
 
     pub fn id(&self) -> String {

@@ -48,7 +48,7 @@ impl Kept {
 
     /// Whether a rule speaks, and not only lowly.
     pub fn is_weighty(&self) -> bool {
-        self.kind == Kind::Rule && self.severity >= Severity::Medium && self.score > 0.0
+        self.kind == Kind::Rule && self.severity.weighs(self.score)
     }
 
     pub fn again(&mut self, time: u64) {

@@ -81,7 +81,7 @@ impl Weight {
         let adds = score * 0.5_f64.powi(before);
         self.families.insert(family, (adds, by));
         self.sums[by as usize] += adds;
-        self.carried |= by == By::Rule && severity >= Severity::Medium && score > 0.0;
+        self.carried |= by == By::Rule && severity.weighs(score);
         for tag in tags.iter().filter(|_| severity > Severity::Info && score > 0.0) {
             self.tactics.extend(TACTICS.iter().find(|tactic| tag.eq_ignore_ascii_case(tactic)));
             if self.tags.len() < TAGS {
